@@ -35,14 +35,14 @@ def schema(name: str) -> dict[str, Any]:
     return json_schema
 
 
-def closed(told: Any) -> Any:
+def closed(json_schema: Any) -> Any:
     """The schema without leave for fields that it does not name: others may come in a later version, but not unnoticed."""
-    if isinstance(told, list):
-        return [closed(one) for one in told]
-    if not isinstance(told, dict):
-        return told
-    own = {"additionalProperties": False} if "properties" in told and told.get("type") != "string" else {}
-    return {**own, **{name: closed(one) for name, one in told.items()}}
+    if isinstance(json_schema, list):
+        return [closed(inner) for inner in json_schema]
+    if not isinstance(json_schema, dict):
+        return json_schema
+    own = {"additionalProperties": False} if "properties" in json_schema and json_schema.get("type") != "string" else {}
+    return {**own, **{name: closed(inner) for name, inner in json_schema.items()}}
 
 
 def valid(text: str, name: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_each_command_that_a_program_calls_says_one_object(tmp_path: Path, sandb
     assert (now["state"], now["done"], now["usd"]["spent"]) == ("finished", 3, ended["usd"]["spent"])
     assert typed(tmp_path, "audit", run, name="audit")["clean"]
     assert typed(tmp_path, "doubt", run, name="doubt")["open"] == []
-    assert [listed["name"] for listed in typed(tmp_path, "runs", name="runs")["runs"]] == ["spring"]
+    assert [entry["name"] for entry in typed(tmp_path, "runs", name="runs")["runs"]] == ["spring"]
     settings = typed(tmp_path, "config", run, "--max-cost", "3", name="config")["settings"]
     assert settings["max-cost"] == {"value": "3.00", "from": "flag"}
     assert typed(tmp_path, "fetch", run, "--base-url", sandbox.url, name="report")["pictures"] == 3
@@ -93,8 +93,8 @@ def test_a_program_is_told_what_is_wrong_on_stdout_too(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_bought_stand_in_the_error_of_run(tmp_path: Path, sandbox: RunningSandbox) -> None:
     sheet = tmp_path / "bad.csv"
     sheet.write_text("sku,image,prompt\na,not-a-link,make an ad\n", encoding="utf-8")
-    told = typed(tmp_path, "run", sheet, *on(sandbox), name="error", code=65)["error"]
-    assert [row["row"] for row in told["invalid"]] == [2]
+    error = typed(tmp_path, "run", sheet, *on(sandbox), name="error", code=65)["error"]
+    assert [row["row"] for row in error["invalid"]] == [2]
 
 
 def test_doubts_that_are_open_are_listed_for_a_program(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_doubts_that_are_open_are_listed_for_a_program(tmp_path: Path) -> None:
 
 
 def test_workers_of_a_store_are_described_by_their_schema() -> None:
-    told = workers_to_json([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
+    payload = workers_to_json([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
     jsonschema_rs.validator_for(closed(schema("workers")), validate_formats=True).validate(
-        {"schema": "batchedit/workers/1", **told}
+        {"schema": "batchedit/workers/1", **payload}
     )
 
 
@@ -118,24 +118,24 @@ def test_every_command_of_the_list_takes_json() -> None:
     assert taking == ASKED
 
 
-def shape(told: dict[str, Any]) -> str:
+def shape(field_schema: dict[str, Any]) -> str:
     """A field's type in words."""
-    if "const" in told:
-        return f"`{told['const']}`"
-    if "enum" in told:
-        return ", ".join(f"`{value}`" for value in told["enum"])
-    if "anyOf" in told:
-        return " or ".join(shape(one) for one in told["anyOf"])
-    kind = told.get("type", "any")
+    if "const" in field_schema:
+        return f"`{field_schema['const']}`"
+    if "enum" in field_schema:
+        return ", ".join(f"`{value}`" for value in field_schema["enum"])
+    if "anyOf" in field_schema:
+        return " or ".join(shape(alternative) for alternative in field_schema["anyOf"])
+    kind = field_schema.get("type", "any")
     if kind == "array":
-        return f"list of {shape(told['items'])}"
+        return f"list of {shape(field_schema['items'])}"
     return kind if isinstance(kind, str) else " or ".join(kind)
 
 
-def fields(told: dict[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
-    for name, inner in told.get("properties", {}).items():
+def fields(json_schema: dict[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
+    for name, inner in json_schema.get("properties", {}).items():
         yield f"| `{before}{name}` | {shape(inner)} | {inner.get('description', '')} |"
-        below = next((one for one in [inner, *inner.get("anyOf", ())] if "properties" in one), None)
+        below = next((candidate for candidate in [inner, *inner.get("anyOf", ())] if "properties" in candidate), None)
         if below is None and inner.get("type") == "array" and "properties" in inner["items"]:
             yield from fields(inner["items"], f"{before}{name}[].", depth + 1)
         elif below is not None and name != "report":
@@ -145,9 +145,9 @@ def fields(told: dict[str, Any], before: str = "", depth: int = 0) -> Iterator[s
 def tables() -> str:
     parts = []
     for path in sorted(SCHEMAS.glob("*.json")):
-        told = schema(path.stem)
-        parts += [f"## `batchedit/{path.stem}/1`", "", f"{told['title']}. {told['description']}", ""]
-        parts += ["| field | | |", "| --- | --- | --- |", *fields(told), ""]
+        json_schema = schema(path.stem)
+        parts += [f"## `batchedit/{path.stem}/1`", "", f"{json_schema['title']}. {json_schema['description']}", ""]
+        parts += ["| field | | |", "| --- | --- | --- |", *fields(json_schema), ""]
     return "\n".join(parts)
 
 

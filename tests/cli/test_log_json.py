@@ -25,9 +25,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 def events(text: str) -> list[dict[str, Any]]:
     """Each line as an object; a line of plain text is none."""
-    found = [json.loads(line) for line in text.splitlines()]
-    assert all(TIME(line["at"]) and line["event"] for line in found), text
-    return found
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all(TIME(line["at"]) and line["event"] for line in lines), text
+    return lines
 
 
 def test_a_log_begins_and_ends_with_the_command(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -36,9 +36,9 @@ def test_a_log_begins_and_ends_with_the_command(tmp_path: Path, sandbox: Running
     lines = [line for line in events(completed.stderr) if line["event"] != "checked_images" and "run" in line]
     assert (lines[0]["event"], lines[0]["command"]) == ("started", "run")
     assert (lines[-1]["event"], lines[-1]["exit_code"], lines[-1]["jobs"]) == ("ended", 0, {"done": 2})
-    kept = events((tmp_path / "outputs/m/run.jsonl").read_text(encoding="utf-8"))
-    assert {line["run"] for line in (*kept, *lines)} == {lines[0]["run"]}
-    assert [line["event"] for line in kept][:: len(kept) - 1] == ["started", "ended"]
+    logged = events((tmp_path / "outputs/m/run.jsonl").read_text(encoding="utf-8"))
+    assert {line["run"] for line in (*logged, *lines)} == {lines[0]["run"]}
+    assert [line["event"] for line in logged][:: len(logged) - 1] == ["started", "ended"]
     (tmp_path / "outputs" / "m").rename(tmp_path / "moved")
     again = events(inside("fetch", "moved", "--base-url", sandbox.url, "--log-json", cwd=tmp_path).stderr)
     assert {line["run"] for line in again if "run" in line} == {lines[0]["run"]}
@@ -78,7 +78,7 @@ def test_a_word_that_is_wrong_is_told_in_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("arguments", "code"),
     [
         (("run", "no.csv", "--yes"), 66),
         (("run", "m.csv", "--yes", "--max-cost", "much"), 64),
@@ -99,17 +99,17 @@ def test_a_word_that_is_wrong_is_told_in_a_line(tmp_path: Path) -> None:
         (("runs",), 0),
         ((), 0),
     ],
-    ids=lambda told: " ".join(told) if isinstance(told, tuple) else str(told),
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
 def test_a_command_that_failed_before_its_run_had_no_start_and_no_end(
-    tmp_path: Path, words: tuple[str, ...], code: int
+    tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
     manifest(tmp_path / "m.csv", 1)
-    told = inside(*words, cwd=tmp_path, env=environment(BATCHEDIT_LOG_JSON="1"), code=code)
-    lines = [line for line in events(told.stderr) if line["event"] not in {"settings", "warning"}]
+    completed = inside(*arguments, cwd=tmp_path, env=environment(BATCHEDIT_LOG_JSON="1"), code=code)
+    lines = [line for line in events(completed.stderr) if line["event"] not in {"settings", "warning"}]
     by_name = [line["event"] for line in lines]
-    name = words[0] if words and words[0] in batchedit.commands else "batchedit"
-    in_object = "--json" in words
+    name = arguments[0] if arguments and arguments[0] in batchedit.commands else "batchedit"
+    in_object = "--json" in arguments
     assert by_name == ["started", *(["error"] if code and not in_object else []), "ended"]
     assert [line.get("command") for line in (lines[0], lines[-1])] == [name, name]
     assert (lines[-1]["exit_code"], "stopped" in lines[-1]) == (code, code != 0)

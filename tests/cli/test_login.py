@@ -56,8 +56,8 @@ def test_a_token_goes_into_the_keyring_and_is_found_there(home: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, f"the token is kept in {SHOWN}\n")
     assert "abc-123" not in result.output
     assert not (home / VENDOR_FILE).exists()
-    found = find_token({}, home)
-    assert (found.value, found.source) == ("abc-123", SHOWN)
+    token = find_token({}, home)
+    assert (token.value, token.source) == ("abc-123", SHOWN)
 
 
 def test_the_environment_goes_before_the_keyring_and_login_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +82,9 @@ def test_where_no_keyring_takes_it_the_token_is_in_a_file_of_this_person_alone(h
 def test_a_person_who_names_the_folder_of_tokens_means_the_one_in_it(home: Path) -> None:
     keyring.set_keyring(Memory())
     keep_token("of-the-keyring", {})
-    named = {CONFIG_VARIABLE: str(home / "named")}
-    keep_token("of-the-folder", named)
-    assert find_token(named, home).value == "of-the-folder"
+    environ = {CONFIG_VARIABLE: str(home / "named")}
+    keep_token("of-the-folder", environ)
+    assert find_token(environ, home).value == "of-the-folder"
     assert find_token({}, home).value == "of-the-keyring"
 
 

@@ -15,16 +15,16 @@ from tests.support.cli import inside, manifest
 def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     completed = inside("run", "m.csv", "--sandbox", "--canary", "1", "--max-cost", "1", cwd=tmp_path)
-    said = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
-    said += inside("status", "m.csv", cwd=tmp_path).stdout.splitlines()
-    said += inside("runs", cwd=tmp_path).stdout.splitlines()
-    said += inside("audit", "m.csv", cwd=tmp_path).stdout.splitlines()
-    said += inside("plan", "m.csv", "--sandbox", "--price", "0.04", cwd=tmp_path).stdout.splitlines()
+    lines = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
+    lines += inside("status", "m.csv", cwd=tmp_path).stdout.splitlines()
+    lines += inside("runs", cwd=tmp_path).stdout.splitlines()
+    lines += inside("audit", "m.csv", cwd=tmp_path).stdout.splitlines()
+    lines += inside("plan", "m.csv", "--sandbox", "--price", "0.04", cwd=tmp_path).stdout.splitlines()
     inside("gallery", "m.csv", cwd=tmp_path)
-    said += re.findall(
+    lines += re.findall(
         r"[^<>]*[$]0[.]12 spent[^<>]*", (tmp_path / "outputs/m/gallery.html").read_text(encoding="utf-8")
     )
-    sums = [line for line in said if "$" in line]
+    sums = [line for line in lines if "$" in line]
     assert len(sums) >= 9
     assert [line for line in sums if "(play money)" not in line] == []
 
@@ -33,9 +33,9 @@ def test_a_cap_that_is_reached_is_labelled_too(tmp_path: Path) -> None:
     """What was spent stood in the reason as if it were real money."""
     manifest(tmp_path / "m.csv", 3)
     completed = inside("run", "m.csv", "--sandbox", "--max-cost", "0.05", cwd=tmp_path, code=75)
-    said = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
-    assert any("the budget is used up" in line for line in said)
-    assert [line for line in said if "$" in line and "(play money)" not in line] == []
+    lines = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
+    assert any("the budget is used up" in line for line in lines)
+    assert [line for line in lines if "$" in line and "(play money)" not in line] == []
 
 
 def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
@@ -69,7 +69,7 @@ def test_a_program_and_who_watches_read_that_it_is_play_money(tmp_path: Path) ->
     runs = json.loads(inside("runs", "--json", cwd=tmp_path).stdout)
     planned = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
     here = next(run for run in runs["runs"] if run["folder"] == payload["folder"])
-    assert {told["play_money"] for told in (payload, status["report"], here, planned)} == {True}
+    assert {json_object["play_money"] for json_object in (payload, status["report"], here, planned)} == {True}
     now = LiveState(folder=tmp_path, state="going", spent=80_000)
     assert [line for line in format_watch_screen(now, play=True) if "$" in line and "(play money)" not in line] == []
     assert "play" not in "".join(format_watch_screen(now))

@@ -43,7 +43,7 @@ def test_a_store_that_is_away_from_the_start_or_for_long_is_told(
     with pytest.raises(ServiceUnavailableError):
         next(states(tmp_path, monkeypatch, AWAY))
     monkeypatch.setattr(live_commands, "AWAY_SECONDS", -1.0)
-    shown = states(tmp_path, monkeypatch, LiveState(folder=tmp_path, state="going", workers=1), AWAY)
-    next(shown)
+    live_states = states(tmp_path, monkeypatch, LiveState(folder=tmp_path, state="going", workers=1), AWAY)
+    next(live_states)
     with pytest.raises(ServiceUnavailableError):
-        next(shown)
+        next(live_states)

@@ -141,7 +141,7 @@ def _be(order: dict[str, Any]) -> None:
     """In the child: become the command, and never return."""
     from batchedit.cli import main
 
-    code, seen = 70, lambda: None
+    code, report_failures = 70, lambda: None
     try:
         for target, (path, mode) in enumerate(
             [
@@ -162,7 +162,7 @@ def _be(order: dict[str, Any]) -> None:
         if order["disk"]:
             from tests.kill.failing_disk import arm
 
-            seen = arm(**order["disk"])
+            report_failures = arm(**order["disk"])
         if order["gate"]:
             _wait_at(*order["gate"])
         if "fsize" in order["limits"]:
@@ -181,7 +181,7 @@ def _be(order: dict[str, Any]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        seen()
+        report_failures()
         os._exit(code)
 
 

@@ -43,8 +43,8 @@ class Review:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        _, told = self.process.communicate(timeout=90)
-        return self.process.returncode, told
+        _, stderr = self.process.communicate(timeout=90)
+        return self.process.returncode, stderr
 
 
 @contextmanager

