@@ -14,7 +14,7 @@ GOOD = f"1,{LINK},x\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("m.csv", b"", "m.csv is empty"),
         ("m.csv", HEAD, "m.csv has no rows of data"),
@@ -45,10 +45,10 @@ GOOD = f"1,{LINK},x\n"
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
-def test_every_bad_manifest_is_65(tmp_path: Path, command: str, name: str, content: bytes | str, told: str) -> None:
+def test_every_bad_manifest_is_65(tmp_path: Path, command: str, name: str, content: bytes | str, expected: str) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     completed = inside(command, name, "--sandbox", cwd=tmp_path, code=65)
-    assert told in completed.stdout + completed.stderr
+    assert expected in completed.stdout + completed.stderr
     assert "→" in completed.stderr or "Correct these rows" in completed.stdout
     assert not list(tmp_path.glob("outputs/m/files/*"))
 

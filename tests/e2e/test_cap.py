@@ -25,21 +25,21 @@ QUICK = {"latency": "0", "plain_files": 20_000}
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(**QUICK, faults=("job:failed=first:1",))) as found:
-        yield found
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=first:1",))) as running:
+        yield running
 
 
 def caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | None]]]:
     """The cap that holds, and every change of it, in micro-dollars."""
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        changes = [(told["before"], told["after"]) for _, name, told in checkpoint.run_events() if name == "CapSet"]
+        changes = [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
         return checkpoint.cap, changes
 
 
@@ -132,9 +132,9 @@ def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, nursery: Nu
 def test_the_first_cap_of_a_run_was_lost_with_the_no_or_the_refusal_behind_it(tmp_path: Path, how: str) -> None:
     """`status` named `batchedit run outputs/m` to go on, which knew of no cap, and bought at a price that nobody knew."""
     manifest(tmp_path / "m.csv", 2)
-    told = ("--max-cost", "0.05") if how == "a no" else ("--max-cost", "0.05", "--yes")
+    cap_options = ("--max-cost", "0.05") if how == "a no" else ("--max-cost", "0.05", "--yes")
     with serve(SandboxConfig(latency="0", plain_files=2_000, catalogue=how == "a no")) as service:
-        inside("run", "m.csv", "--base-url", service.url, *told, cwd=tmp_path, code=64)
+        inside("run", "m.csv", "--base-url", service.url, *cap_options, cwd=tmp_path, code=64)
         assert caps(tmp_path) == (50_000, [(None, 50_000)])
         status = inside("status", "m", cwd=tmp_path, code=None).stdout
         assert "killed" not in status, "its process ended in order"

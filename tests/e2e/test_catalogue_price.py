@@ -58,9 +58,9 @@ def to_anybody() -> Iterator[RawServer]:
 
 def nobody() -> dict[str, str]:
     """The environment of who has no token yet."""
-    found = environment()
-    del found["RUNCOMFY_API_TOKEN"]
-    return found
+    environ = environment()
+    del environ["RUNCOMFY_API_TOKEN"]
+    return environ
 
 
 def test_a_catalogue_that_answers_without_a_token_tells_a_plan_its_price(tmp_path: Path, to_anybody: RawServer) -> None:

@@ -65,12 +65,12 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    found = Service()
+    running = Service()
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, content = found.answer(self.command, self.path.partition("?")[0])
+            status, content = running.answer(self.command, self.path.partition("?")[0])
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -82,10 +82,10 @@ def service() -> Iterator[Service]:
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_port}"
+    running.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield found
+    yield running
     server.shutdown()
     thread.join()
     server.server_close()
@@ -94,8 +94,8 @@ def service() -> Iterator[Service]:
 def bought(service: Service, folder: Path) -> Path:
     """A run of three rows whose jobs were all bought and not collected."""
     manifest(folder / "m.csv", ROWS)
-    told = ("--base-url", service.url, "--yes", "--price", "0.04", "--poll-seconds", 0.2, "--stuck-after", 1)
-    batchedit("run", "m.csv", *told, "-j", ROWS, cwd=folder, code=75)
+    options = ("--base-url", service.url, "--yes", "--price", "0.04", "--poll-seconds", 0.2, "--stuck-after", 1)
+    batchedit("run", "m.csv", *options, "-j", ROWS, cwd=folder, code=75)
     return folder / "outputs" / "m"
 
 
@@ -152,10 +152,10 @@ def test_a_cancel_that_comes_twice(service: Service, tmp_path: Path) -> None:
     batchedit("cancel", run, cwd=tmp_path)
     batchedit("fetch", run, cwd=tmp_path, code=None)
     assert books(run) == (3 * PRICE, 0, {State.CANCELLED: 3})
-    asked = service.cancels
+    cancels_before = service.cancels
     batchedit("cancel", run, cwd=tmp_path)
     batchedit("fetch", run, cwd=tmp_path, code=None)
-    assert (service.cancels, service.posts) == (asked, 3)
+    assert (service.cancels, service.posts) == (cancels_before, 3)
 
 
 def test_a_job_that_came_out_all_the_same_is_collected_after_its_cancel(service: Service, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def sandbox():
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("path", "verdict", "told"),
+    ("path", "verdict", "expected"),
     [
         ("/fine.png", FINE, ""),
         ("/no-head.png", FINE, ""),
@@ -147,10 +147,10 @@ def sandbox():
         ("/busy.png", UNSURE, "could not be asked (HTTP 503)"),
     ],
 )
-async def test_what_hosts_say(web: Web, path: str, verdict: str, told: str) -> None:
+async def test_what_hosts_say(web: Web, path: str, verdict: str, expected: str) -> None:
     async with Asker(loopback=True) as asker:
         answer = await asker.ask(web.url + path)
-    assert (answer.verdict, told in answer.reason) == (verdict, True), answer
+    assert (answer.verdict, expected in answer.reason) == (verdict, True), answer
     assert not any("authorization" in {name.lower() for name in headers} for _, _, headers in web.asked)
 
 
@@ -166,9 +166,9 @@ async def test_hosts_that_are_not_there_and_links_that_are_none() -> None:
 @pytest.mark.anyio
 async def test_an_old_answer_is_confirmed_by_its_validator(web: Web) -> None:
     async with Asker(loopback=True) as asker:
-        known = await asker.ask(web.url + "/fine.png")
+        earlier_answer = await asker.ask(web.url + "/fine.png")
         web.asked.clear()
-        assert await asker.ask(web.url + "/fine.png", known) == known
+        assert await asker.ask(web.url + "/fine.png", earlier_answer) == earlier_answer
     assert [(method, headers.get("If-None-Match")) for method, _, headers in web.asked] == [("HEAD", '"v1"')]
 
 
@@ -230,8 +230,8 @@ def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox)
     )
     with (tmp_path / "m.csv").open("a") as file:
         file.writelines(f"x{n},{web.url}/fine.png?x{n},later\n" for n in range(50))
-    wanted = ["--check-images", "--skip-invalid", "--limit", 2]
-    batchedit("run", "m.csv", *on(sandbox, *wanted), cwd=tmp_path)
+    options = ["--check-images", "--skip-invalid", "--limit", 2]
+    batchedit("run", "m.csv", *on(sandbox, *options), cwd=tmp_path)
     assert {path[-1] for method, path, _ in web.asked if method == "HEAD"} == {"1", "2", "3", "4"}
     assert sandbox.ledger()["accepted"] == 2
 

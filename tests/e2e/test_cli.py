@@ -79,7 +79,7 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "expected"),
     [
         (["run", "missing.csv", "--yes"], 66, "there is no file missing.csv"),
         (["run", "autumn products.ods", "--yes"], 66, ": m.csv."),
@@ -99,10 +99,10 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
         (["plan", "m.csv", "--config", "none.toml"], 64, "none.toml"),
     ],
 )
-def test_what_a_person_can_get_wrong(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+def test_what_a_person_can_get_wrong(tmp_path: Path, arguments: list[str], code: int, expected: str) -> None:
     (tmp_path / "m.csv").write_text("sku,Title,image,prompt\nA,Mug,https://images.example.com/mug.png,an ad\n")
     completed = batchedit(*arguments, cwd=tmp_path, code=code)
-    assert words.lower() in (completed.stderr + completed.stdout).lower()
+    assert expected.lower() in (completed.stderr + completed.stdout).lower()
 
 
 def test_a_misspelled_run_is_met(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def in_bash(folder: Path, env: dict[str, str], *arguments: str) -> list[str]:
 
 
 def test_the_help_names_each_command_under_a_heading() -> None:
-    named = [name for names in SECTIONS.values() for name in names]
-    assert len(named) == len(set(named))
-    missing = {name for name, found in batchedit.commands.items() if not found.hidden} - set(named)
+    listed_names = [name for names in SECTIONS.values() for name in names]
+    assert len(listed_names) == len(set(listed_names))
+    missing = {name for name, command in batchedit.commands.items() if not command.hidden} - set(listed_names)
     assert not missing, f"name them in SECTIONS of cli/group.py: {missing}"
 
 
@@ -112,12 +112,12 @@ def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Pa
         )
         os.write(terminal, setup.encode())
         read_until(terminal, "ready")
-        for typed, completed in (
+        for incomplete, completed in (
             ("batchedit stat", "batchedit status"),
             ("batchedit run spr", "batchedit run spring.csv"),
             ("batchedit plan spring.csv --map image=Ph", r"--map image=Photo\ link"),
         ):
-            os.write(terminal, f"\x15{typed}\t".encode())  # behind Ctrl-U, which empties the line
+            os.write(terminal, f"\x15{incomplete}\t".encode())  # behind Ctrl-U, which empties the line
             read_until(terminal, completed)
     finally:
         os.kill(child, 9)
@@ -127,21 +127,21 @@ def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Pa
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here; CI installs one")
 def test_fish_completes_commands_options_and_columns(tmp_path: Path, shell: dict[str, str]) -> None:
-    asked = ("batchedit stat", "batchedit run --max", "batchedit plan spring.csv --map image=", "batchedit run spr")
+    incomplete_lines = ("batchedit stat", "batchedit run --max", "batchedit plan spring.csv --map image=", "batchedit run spr")
     script = "; ".join(
-        ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{typed}'; echo ." for typed in asked)]
+        ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{incomplete}'; echo ." for incomplete in incomplete_lines)]
     )
     completed = subprocess.run(
         ["fish", "--private", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True
     )
-    found = [[line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]]
+    completions = [[line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]]
     columns = ["image=Photo link", "image=prompt", "image=sku"]
-    assert found == [["status"], ["--max-cost"], columns, ["spring.csv"]]
+    assert completions == [["status"], ["--max-cost"], columns, ["spring.csv"]]
 
 
-def read_until(terminal: int, wanted: str) -> None:
-    seen, end = "", time.monotonic() + PATIENCE
-    while wanted not in seen:
-        assert time.monotonic() < end, seen
+def read_until(terminal: int, expected: str) -> None:
+    output, end = "", time.monotonic() + PATIENCE
+    while expected not in output:
+        assert time.monotonic() < end, output
         if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 4096).decode(errors="replace")
+            output += os.read(terminal, 4096).decode(errors="replace")

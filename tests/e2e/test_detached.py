@@ -52,8 +52,8 @@ def slow() -> Iterator[RunningSandbox]:
 def _nobody_is_left_behind(tmp_path: Path) -> Iterator[None]:
     """A test that fails half way leaves a process that would wait for its service through the night."""
     yield
-    if (run_of(tmp_path) / "checkpoint.sqlite").exists() and (left := now(tmp_path).pid):
-        os.kill(left, signal.SIGKILL)
+    if (run_of(tmp_path) / "checkpoint.sqlite").exists() and (pid := now(tmp_path).pid):
+        os.kill(pid, signal.SIGKILL)
 
 
 def bought(sandbox: RunningSandbox) -> int:
@@ -61,17 +61,17 @@ def bought(sandbox: RunningSandbox) -> int:
     return count
 
 
-def command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **given: Any) -> Command:
+def command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any) -> Command:
     keep_typed(environment(), sandbox.url)
     out = {"out": str(folder / "outputs" / "m")} if verb == "run" else {}
-    return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **given})
+    return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **settings})
 
 
-def asked(what: Command) -> Offer:
+def asked(command_to_offer: Command) -> Offer:
     """What a page does before it shows the price."""
-    found = anyio.run(offer, what, Unattended(environment()))
-    assert isinstance(found, Offer), found
-    return found
+    offered = anyio.run(offer, command_to_offer, Unattended(environment()))
+    assert isinstance(offered, Offer), offered
+    return offered
 
 
 def begun(confirmation: Confirmation) -> Launch:
@@ -90,21 +90,21 @@ def over(folder: Path) -> bool:
     return not now(folder).alive
 
 
-def shown(terminal: int, words: bytes) -> bytes:
+def shown(terminal: int, expected: bytes) -> bytes:
     """What comes from a terminal's other side until ``words`` are there; a process that says no more fails the test."""
-    seen = b""
+    output = b""
 
     def came() -> bool:
-        nonlocal seen
+        nonlocal output
         if select.select([terminal], [], [], 0)[0]:
             try:
-                seen += os.read(terminal, 4096)
+                output += os.read(terminal, 4096)
             except OSError:  # nobody holds the other side any more
-                pytest.fail(f"it ended and had said {seen!r}")
-        return words in seen
+                pytest.fail(f"it ended and had said {output!r}")
+        return expected in output
 
     until(came)
-    return seen
+    return output
 
 
 # --- it outlives -----------------------------------------------------------------------------------
@@ -159,9 +159,9 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
         "from batchedit.commands.launch import start; start(Confirmation.read(json.loads(sys.argv[1]))); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    told = json.dumps(confirmation.as_json())
+    confirmation_json = json.dumps(confirmation.as_json())
     killed = subprocess.run(
-        [sys.executable, "-c", script, told], env=environment(), check=False, timeout=90, cwd=tmp_path
+        [sys.executable, "-c", script, confirmation_json], env=environment(), check=False, timeout=90, cwd=tmp_path
     )
     assert killed.returncode == -signal.SIGKILL
     until(lambda: bought(slow) == 2)
@@ -186,33 +186,33 @@ def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
 
 def test_a_sheet_that_was_saved_between_the_question_and_the_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 3)
-    found = asked(command(tmp_path, sandbox))
+    offered = asked(command(tmp_path, sandbox))
     manifest(tmp_path / "m.csv", 3, prefix="other")
     with pytest.raises(BatcheditError, match="changed since the yes was said; nothing was bought") as refused:
-        begun(found.confirmation)
+        begun(offered.confirmation)
     assert (refused.value.code, bought(sandbox)) == (64, 0)
     assert refused.value.hint.endswith(f"batchedit run {run_of(tmp_path)}")
 
 
 def test_another_run_bought_half_of_it_meanwhile(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 4)
-    found = asked(command(tmp_path, sandbox))
+    offered = asked(command(tmp_path, sandbox))
     manifest(tmp_path / "n.csv", 2)
     inside("run", "n.csv", *on(sandbox), cwd=tmp_path)
-    assert "2 pictures would be bought now, and the yes was for 4" in carried(found.confirmation, tmp_path, 64)
+    assert "2 pictures would be bought now, and the yes was for 4" in carried(offered.confirmation, tmp_path, 64)
     assert bought(sandbox) == 2
 
 
 def test_a_price_that_rose_and_a_cap_that_was_changed(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 2)
-    found = asked(command(tmp_path, sandbox, max_cost=5_000_000)).confirmation
+    confirmation = asked(command(tmp_path, sandbox, max_cost=5_000_000)).confirmation
     with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
         checkpoint.top_price = 50_000
         checkpoint.put("top_price", "50000")
-    assert "costs $0.05 now, and the yes was for $0.04" in carried(found, tmp_path, 64)
+    assert "costs $0.05 now, and the yes was for $0.04" in carried(confirmation, tmp_path, 64)
     with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
         checkpoint.put("top_price", "")
-    other = replace(found, cap=3_000_000, nonce="another")
+    other = replace(confirmation, cap=3_000_000, nonce="another")
     assert "the cap is $5.00 now, and the yes was for $3.00" in carried(other, tmp_path, 64)
     assert bought(sandbox) == 0
 
@@ -220,8 +220,8 @@ def test_a_price_that_rose_and_a_cap_that_was_changed(tmp_path: Path, sandbox: R
 def test_two_tabs_say_yes_at_once_and_one_buys(tmp_path: Path, slow: RunningSandbox) -> None:
     """Both to one question, and a third to a question of its own that stood at the same time."""
     manifest(tmp_path / "m.csv", 2)
-    what = command(tmp_path, slow)
-    one, other = asked(what).confirmation, asked(what).confirmation
+    run_command = command(tmp_path, slow)
+    first, other = asked(run_command).confirmation, asked(run_command).confirmation
 
     def outcome(confirmation: Confirmation) -> int:
         try:
@@ -231,11 +231,11 @@ def test_two_tabs_say_yes_at_once_and_one_buys(tmp_path: Path, slow: RunningSand
         return 0
 
     with ThreadPoolExecutor(3) as tabs:
-        codes = list(tabs.map(outcome, (one, one, other)))
+        codes = list(tabs.map(outcome, (first, first, other)))
     assert sorted(codes)[:1] + [code for code in codes if code not in {64, 75}] == [0, 0], codes
     until(lambda: bought(slow) == 2)
     with pytest.raises(BatcheditError):
-        begun(one)
+        begun(first)
     wish(str(run_of(tmp_path)), stop=True)
     until(lambda: over(tmp_path))
     assert bought(slow) == 2
@@ -247,24 +247,24 @@ def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> 
     with serve(SandboxConfig(**QUICK, faults=("job:failed=1",))) as sandbox:
         inside("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
         again = command(tmp_path, sandbox, "retry", "outputs/m")
-        one, other = asked(again).confirmation, asked(again).confirmation
-        carried(one, tmp_path, 1)
+        first, other = asked(again).confirmation, asked(again).confirmation
+        carried(first, tmp_path, 1)
         with pytest.raises(UsageError, match="used already; nothing was bought a second time"):
-            Desk(environment()).hand_in(one)
+            Desk(environment()).hand_in(first)
         assert "changed since the yes was said" in carried(other, tmp_path, 64)
         assert bought(sandbox) == 2
 
 
 @pytest.mark.parametrize(("mode", "code"), [(0o644, 64), (0o620, 64), (None, 66)])
 def test_a_confirmation_that_somebody_else_may_have_written(tmp_path: Path, mode: int | None, code: int) -> None:
-    path, words = tmp_path / "yes.json", "is not a file that only you can read and write; nothing was bought"
+    path, expected = tmp_path / "yes.json", "is not a file that only you can read and write; nothing was bought"
     if mode is None:
-        words = "there is no confirmation"
+        expected = "there is no confirmation"
     else:
-        told = Confirmation(command=Command(verb="run", target="m.csv"), folder=str(tmp_path)).as_json()
-        path.write_text(json.dumps(told))
+        fields = Confirmation(command=Command(verb="run", target="m.csv"), folder=str(tmp_path)).as_json()
+        path.write_text(json.dumps(fields))
         path.chmod(mode)
-    assert words in inside("confirmed", path, cwd=tmp_path, code=code).stderr
+    assert expected in inside("confirmed", path, cwd=tmp_path, code=code).stderr
 
 
 def test_a_link_is_no_confirmation(tmp_path: Path) -> None:
@@ -285,8 +285,8 @@ def test_the_first_few_wait_for_a_yes_of_their_own_for_the_rest(tmp_path: Path, 
     assert (first.quote.count, first.quote.rest) == (2, 3)
     assert "look at them, then buy the rest: batchedit run outputs/m" in carried(first.confirmation, tmp_path, 75)
     assert (bought(sandbox), now(tmp_path).jobs) == (2, {"done": 2, "planned": 3})
-    seen = now(tmp_path)
-    assert (seen.state, seen.stopped) == ("canary", "the first were bought, and the other 3 wait for your yes")
+    live_state = now(tmp_path)
+    assert (live_state.state, live_state.stopped) == ("canary", "the first were bought, and the other 3 wait for your yes")
     rest = asked(command(tmp_path, sandbox, "resume", "outputs/m", canary=2))
     assert rest.quote is not None
     assert rest.quote.canary is not None
@@ -299,10 +299,10 @@ def test_what_may_have_been_bought_is_bought_again_with_a_yes_of_its_own(tmp_pat
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
         inside("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
-        found = asked(replace(command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
-        assert found.quote is not None
-        assert found.quote.count == 1
-        carried(found.confirmation, tmp_path, 0)
+        offered = asked(replace(command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
+        assert offered.quote is not None
+        assert offered.quote.count == 1
+        carried(offered.confirmation, tmp_path, 0)
         assert bought(sandbox) == 3
 
 
@@ -324,8 +324,8 @@ def test_what_was_bought_is_collected_without_a_yes(tmp_path: Path, slow: Runnin
 def test_nothing_is_left_to_do(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
     inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    found = anyio.run(offer, command(tmp_path, sandbox), Unattended(environment()))
-    assert isinstance(found, Report)
+    report = anyio.run(offer, command(tmp_path, sandbox), Unattended(environment()))
+    assert isinstance(report, Report)
     assert "1 done" in inside("run", "m.csv", *on(sandbox, "--detach"), cwd=tmp_path).stdout
 
 
@@ -336,8 +336,8 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
     manifest(tmp_path / "m.csv", 6)
     going = begun(asked(command(tmp_path, slow, concurrency=2)).confirmation)
     until(lambda: now(tmp_path).jobs == {"planned": 4, "waiting": 2})
-    seen = now(tmp_path)
-    assert (seen.state, seen.pid, seen.doing, seen.cap) == ("going", going.pid, "run", None)
+    live_state = now(tmp_path)
+    assert (live_state.state, live_state.pid, live_state.doing, live_state.cap) == ("going", going.pid, "run", None)
     run = str(run_of(tmp_path))
     inside("pause", run, cwd=tmp_path)
     until(lambda: now(tmp_path).state == "paused")
@@ -363,7 +363,7 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
     with closing(open_checkpoint(run_of(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        return [(told["before"], told["after"]) for _, name, told in checkpoint.run_events() if name == "CapSet"]
+        return [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
 
 
 def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: RunningSandbox) -> None:

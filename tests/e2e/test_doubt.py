@@ -20,9 +20,9 @@ from tests.support.fork_server import Child, Nursery
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 @dataclass
@@ -67,12 +67,12 @@ class Run:
 
     def unknown_ids(self) -> dict[str, str]:
         """What the vendor's site would show and the run does not know: sku → request id."""
-        known = {row["result_request_id"] for row in rows(self.folder / "outputs" / "m")}
+        known_ids = {row["result_request_id"] for row in rows(self.folder / "outputs" / "m")}
         jobs = self.sandbox.ledger(full=True)["requests"]
         return {
             f"sku-{job['prompt'].removeprefix('make an ad, number sku')[:-1]}": job["request_id"]
             for job in jobs
-            if job["request_id"] not in known
+            if job["request_id"] not in known_ids
         }
 
     def adds_up(self) -> None:
@@ -84,12 +84,12 @@ def run(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
     manifest(tmp_path / "m.csv", 6)
     faults = ("submit:drop_after=at:1", "submit:no_id=at:2", "submit:502=at:4")
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
-        found = Run(nursery, sandbox, tmp_path)
-        found.again("-j", 1, "--price", "0.05", code=76)
-        assert found.states() == {"done": 3, "in_doubt": 3}
-        assert found.in_doubt() == ["sku-1", "sku-2", "sku-4"]
-        yield found
-        found.adds_up()
+        started_run = Run(nursery, sandbox, tmp_path)
+        started_run.again("-j", 1, "--price", "0.05", code=76)
+        assert started_run.states() == {"done": 3, "in_doubt": 3}
+        assert started_run.in_doubt() == ["sku-1", "sku-2", "sku-4"]
+        yield started_run
+        started_run.adds_up()
         assert sandbox.ledger()["bugs"] == []
 
 
@@ -101,8 +101,8 @@ def test_each_is_listed_with_row_time_what_was_seen_and_what_it_may_have_cost(ru
     assert "HTTP 502 and no request id" in of_row_5
     submitted = rows(run.folder / "outputs" / "m")[3]["result_submitted_at"]
     assert str(submitted)[:10] in of_row_5
-    for way in ("--buy-again 2", "--write-off 2"):
-        assert f": batchedit doubt outputs/m {way}\n" in stdout
+    for decision in ("--buy-again 2", "--write-off 2"):
+        assert f": batchedit doubt outputs/m {decision}\n" in stdout
     assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in stdout
     assert run.sandbox.ledger()["submits_seen"] == 6
 
@@ -121,9 +121,9 @@ def test_what_the_service_answered_is_kept_and_shown(run: Run) -> None:
 
 def test_an_id_that_is_another_rows_is_refused_however_it_is_written(run: Run) -> None:
     """Blanks around it made it another id when it was compared, and the same when it was stored."""
-    taken = rows(run.folder / "outputs" / "m")[2]["result_request_id"]
-    stderr = run.doubt("--request-id", f"2= {taken} ", code=64).stderr
-    assert f"{taken} is already the request of sku-3" in stderr
+    taken_id = rows(run.folder / "outputs" / "m")[2]["result_request_id"]
+    stderr = run.doubt("--request-id", f"2= {taken_id} ", code=64).stderr
+    assert f"{taken_id} is already the request of sku-3" in stderr
 
 
 def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
@@ -145,12 +145,12 @@ def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
 def test_ids_that_can_not_be(run: Run) -> None:
     """Unknown, somebody else's, another row's, given twice: all are told at once, and nothing is changed."""
     ids = run.unknown_ids()
-    taken = str(rows(run.folder / "outputs" / "m")[2]["result_request_id"])
-    pasted = ("2=no-such-request", "3=foreign-1", f"5={taken}")
+    taken_id = str(rows(run.folder / "outputs" / "m")[2]["result_request_id"])
+    pasted = ("2=no-such-request", "3=foreign-1", f"5={taken_id}")
     stderr = run.doubt(*(word for pair in pasted for word in ("--request-id", pair)), code=64).stderr
     assert "no-such-request for row 2: the service does not know this request" in stderr
     assert "foreign-1 for row 3: this request belongs to another account" in stderr
-    assert f"{taken} is already the request of sku-3" in stderr
+    assert f"{taken_id} is already the request of sku-3" in stderr
     assert "nothing was changed" in stderr
     same = ids["sku-1"]
     stderr = run.doubt("--request-id", f"2={same}", "--request-id", f"3={same}", code=64).stderr
@@ -234,13 +234,13 @@ def stuck(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
     """A run of four rows whose rows 2 and 3 never end: bought, and uncollected."""
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(latency="0.5", plain_files=20_000, faults=("job:slow@600=first:2",))) as sandbox:
-        found = Run(nursery, sandbox, tmp_path)
-        stdout = found.again("-j", 1, "--stuck-after", 1, code=75).stdout
+        started_run = Run(nursery, sandbox, tmp_path)
+        stdout = started_run.again("-j", 1, "--stuck-after", 1, code=75).stdout
         assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in stdout
-        assert found.states() == {"done": 2, "uncollected": 2}
+        assert started_run.states() == {"done": 2, "uncollected": 2}
         sandbox.set_faults([])
-        yield found
-        found.adds_up()
+        yield started_run
+        started_run.adds_up()
         assert sandbox.ledger()["bugs"] == []
 
 

@@ -68,11 +68,11 @@ def test_reorder_insert_delete_edit(tmp_path: Path, sandbox) -> None:
 
 
 def test_version_in_the_name(tmp_path: Path, sandbox) -> None:
-    named = ["--name", "{version}/{sku}"]
+    name_options = ["--name", "{version}/{sku}"]
     write(tmp_path / "m.csv", [["a", LINK, "one"]])
-    batchedit("run", "m.csv", *on(sandbox, *named), cwd=tmp_path)
+    batchedit("run", "m.csv", *on(sandbox, *name_options), cwd=tmp_path)
     write(tmp_path / "m.csv", [["a", LINK, "two"]])
-    batchedit("run", "m.csv", *on(sandbox, *named), cwd=tmp_path)
+    batchedit("run", "m.csv", *on(sandbox, *name_options), cwd=tmp_path)
     files = sorted(
         p.relative_to(tmp_path / "outputs/m").as_posix() for p in (tmp_path / "outputs/m/files").rglob("*.png")
     )
@@ -138,15 +138,15 @@ def test_fill_down_is_suggested_and_does_it(tmp_path: Path, sandbox) -> None:
 def test_other_settings_say_what_they_change_before_it_is_bought(tmp_path: Path, sandbox) -> None:
     write(tmp_path / "m.csv", [["a", LINK, "x"], ["b", LINK, "y"]])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    told = plan(tmp_path / "m.csv", sandbox, "--sizes", "1:1,2:3")
+    plan_text = plan(tmp_path / "m.csv", sandbox, "--sizes", "1:1,2:3")
     assert (
-        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that' in told
+        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that' in plan_text
     )
-    told = plan(tmp_path / "m.csv", sandbox, "--name", "{sku}-x")
-    assert "That changes only names" in told
-    assert "2 done" in told
-    told = plan(tmp_path / "m.csv", sandbox, "--skip-invalid")
-    assert "No new picture comes of that" in told
+    plan_text = plan(tmp_path / "m.csv", sandbox, "--name", "{sku}-x")
+    assert "That changes only names" in plan_text
+    assert "2 done" in plan_text
+    plan_text = plan(tmp_path / "m.csv", sandbox, "--skip-invalid")
+    assert "No new picture comes of that" in plan_text
     completed = batchedit("run", "m.csv", "--base-url", sandbox.url, "--sizes", "1:1,2:3", cwd=tmp_path, code=64)
     assert "2 pictures are new by that" in completed.stderr
     assert sandbox.ledger()["accepted"] == 2

@@ -36,15 +36,15 @@ REFUSED = (".lock", ".buying.lock", ".results.lock", "run.jsonl", "links.sqlite"
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=4_000, faults=("job:failed=first:1",))) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=4_000, faults=("job:failed=first:1",))) as running:
+        yield running
 
 
 def outside(place: Path) -> Path:

@@ -48,13 +48,13 @@ def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> N
     source = manifest(tmp_path / "m.csv", 1)
     refused = piped(source, "run", "-", *on(sandbox), cwd=tmp_path, code=64)
     assert "say where the run lives: --out outputs/NAME" in refused.stderr
-    for content, told in (
+    for content, expected in (
         (b"", "is empty"),
         (b"\x1f\x8b\x00", "damaged or cut off"),
         (b"a,b\n1,2\n", "no column fills"),
     ):
         source.write_bytes(content)
-        assert told in piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
+        assert expected in piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
     assert not list((tmp_path / "o").glob("*.part"))
 
 
@@ -68,7 +68,7 @@ def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, s
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "kinds"),
+    ("name", "asked_format", "kinds"),
     [
         ("m.csv", None, {"csv", "jsonl"}),
         ("m.xlsx", None, {"csv", "jsonl", "xlsx"}),
@@ -78,10 +78,10 @@ def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, s
     ],
 )
 def test_results_as_they_came_or_as_asked(
-    tmp_path: Path, sandbox, name: str, wanted: str | None, kinds: set[str]
+    tmp_path: Path, sandbox, name: str, asked_format: str | None, kinds: set[str]
 ) -> None:
     make_dialect(tmp_path, name)
-    batchedit("run", name, *on(sandbox, "--out", "o", *(["--format", wanted] if wanted else [])), cwd=tmp_path)
+    batchedit("run", name, *on(sandbox, "--out", "o", *(["--format", asked_format] if asked_format else [])), cwd=tmp_path)
     assert {path.suffix[1:] for path in (tmp_path / "o").glob("results.*")} == kinds
     if "xlsx" in kinds:
         sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active

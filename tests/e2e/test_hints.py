@@ -222,9 +222,9 @@ def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> N
     """Some were put together by hand: unquoted, or with the word RUN, N or DIR, which nobody can type."""
     wrong = []
     for name, tree in sources():
-        told = {id(text) for text in docstrings(tree)}
+        docstring_ids = {id(text) for text in docstrings(tree)}
         for node in ast.walk(tree):
-            text = ast.unparse(node) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in told else ""
+            text = ast.unparse(node) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docstring_ids else ""
             if re.search(rf"batchedit ((?:{VERBS})\b|\{{)", text):
                 wrong.append(f"{name}:{node.lineno} {text}")
             if isinstance(node, ast.Import) and "shlex" in ast.unparse(node) and name != "core/typed.py":
@@ -265,8 +265,8 @@ class Typist:
         completed = self.nursery.run(*arguments, cwd=self.folder, code=code)
         self.ways = {}
         for line in (completed.stdout + completed.stderr).splitlines():
-            if found := re.search(rf"^(.*?)(?:: | )(batchedit (?:{VERBS})\b.*)$", line):
-                self.ways[found[1].removeprefix("  → ").strip()] = found[2]
+            if match := re.search(rf"^(.*?)(?:: | )(batchedit (?:{VERBS})\b.*)$", line):
+                self.ways[match[1].removeprefix("  → ").strip()] = match[2]
         return completed
 
     def type(self, command: str, *more: object, code: int | None = 0) -> Child:
@@ -274,9 +274,9 @@ class Typist:
 
     def way(self, aim: str) -> str:
         """The command behind the words ``aim``."""
-        (found,) = [command for words, command in self.ways.items() if aim in words] or [""]
-        assert found, (aim, self.ways)
-        return found
+        (matching,) = [command for text, command in self.ways.items() if aim in text] or [""]
+        assert matching, (aim, self.ways)
+        return matching
 
     def states(self, run: str = "outputs/m") -> list[str]:
         return [str(row["result_status"]) for row in rows(self.folder / run)]
@@ -293,16 +293,16 @@ class Typist:
         assert "looked at" in child.stderr, child.stderr
         self.ways = {}
         for line in child.stderr.splitlines():
-            if found := re.search(r"→ (.*): (batchedit .*)$", line):
-                self.ways[found[1]] = found[2]
+            if match := re.search(r"→ (.*): (batchedit .*)$", line):
+                self.ways[match[1]] = match[2]
         return child.stderr
 
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -345,8 +345,8 @@ def test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices(
     manifest(typist.folder / "m.csv", 3)
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("run", "m.csv", *on(it, "--max-cost", "0.05"), code=75)
-        verb, *words = wished
-        typist.do(verb, "m.csv", *words, code=64)
+        verb, *arguments = wished
+        typist.do(verb, "m.csv", *arguments, code=64)
         typist.type(typist.way("to go on with it"), "--yes")
         assert (typist.states(), bought(it)) == (["done"] * 3, 3)
 
@@ -435,9 +435,9 @@ def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> No
         it.set_faults([])
         failed, moderated = typist.way("to buy the failed ones anew"), typist.way("to try the moderated ones again")
         doubt = typist.way("to decide about what may have been bought")
-        for command, left in ((failed, "1 moderated, 1 in doubt"), (moderated, "1 in doubt")):
+        for command, remaining in ((failed, "1 moderated, 1 in doubt"), (moderated, "1 in doubt")):
             before = bought(it)
-            assert f"done, {left}\n" in typist.type(command, "--yes", code=76).stdout
+            assert f"done, {remaining}\n" in typist.type(command, "--yes", code=76).stdout
             assert bought(it) == before + 1
         assert "1 job may have been bought" in typist.type(doubt, code=76).stdout
         assert typist.runs() == ["m"]
@@ -618,8 +618,8 @@ def test_a_model_that_is_not_there(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("models", "show", "nobody/none", "--base-url", it.url, code=66)
         stdout = typist.type(typist.way("which there are"), "--base-url", it.url).stdout
-        listed = {line.split("  ")[0] for line in stdout.splitlines()}
-        assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= listed
+        model_ids = {line.split("  ")[0] for line in stdout.splitlines()}
+        assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= model_ids
 
 
 def test_a_run_in_a_process_of_its_own(typist: Typist) -> None:
@@ -645,19 +645,19 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
     out = str(typist.folder / "outputs" / "m")
     with serve(SandboxConfig(**QUICK)) as it, chdir(typist.folder):
         keep_typed(environment(), it.url)
-        what = Command(verb="run", target="m.csv", given={"base_url": it.url, "out": out, "canary": 1})
-        found = anyio.run(offer, what, Unattended(environment()))
-        assert isinstance(found, Offer)
-        dearer = replace(found.confirmation, price=1, nonce="other")
+        run_command = Command(verb="run", target="m.csv", given={"base_url": it.url, "out": out, "canary": 1})
+        offered = anyio.run(offer, run_command, Unattended(environment()))
+        assert isinstance(offered, Offer)
+        dearer = replace(offered.confirmation, price=1, nonce="other")
         typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == "batchedit run outputs/m"
-        typist.do("confirmed", Desk(environment()).hand_in(found.confirmation), code=75)
+        typist.do("confirmed", Desk(environment()).hand_in(offered.confirmation), code=75)
         typist.type(typist.way("then buy the rest"), "--yes")
         assert (typist.states(), bought(it)) == (["done"] * 3, 3)
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("command_fields", "expected"),
     [
         ({"verb": "retry", "wish": Wish(failed=True, rows=(3,))}, "--failed --row 3"),
         ({"verb": "redo", "prompt_add": "no text"}, "--prompt-add 'no text'"),
@@ -666,24 +666,24 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
     ids=lambda value: value["verb"] if isinstance(value, dict) else "",
 )
 def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap(
-    typist: Typist, told: dict[str, Any], words: str
+    typist: Typist, command_fields: dict[str, Any], expected: str
 ) -> None:
     manifest(typist.folder / "m.csv", 3)
-    faults = ("submit:422=at:2", "submit:drop_after=at:3") if told["verb"] != "redo" else ()
+    faults = ("submit:422=at:2", "submit:drop_after=at:3") if command_fields["verb"] != "redo" else ()
     with serve(SandboxConfig(**QUICK, faults=faults)) as it, chdir(typist.folder):
         typist.do("run", "m.csv", *on(it, "-j", 1, "--max-cost", "0.12"), code=76 if faults else 0)
         if not faults:
             decisions = decide(typist.folder / "outputs" / "m", {"sku-2": "rejected"})
             typist.do("review", "outputs/m", "--import", decisions)
-        given = {"max_cost": 240_000}
-        found = anyio.run(offer, Command(target="outputs/m", given=given, **told), Unattended(environment()))
-        assert isinstance(found, Offer)
+        settings = {"max_cost": 240_000}
+        offered = anyio.run(offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(environment()))
+        assert isinstance(offered, Offer)
         before = bought(it)
-        dearer = replace(found.confirmation, price=1, nonce="other")
+        dearer = replace(offered.confirmation, price=1, nonce="other")
         typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
-        assert typist.way("to be asked anew") == f"batchedit {told['verb']} outputs/m {words} --max-cost 0.24"
+        assert typist.way("to be asked anew") == f"batchedit {command_fields['verb']} outputs/m {expected} --max-cost 0.24"
         typist.type(typist.way("to be asked anew"), "--yes", code=None)
-        assert bought(it) - before == found.confirmation.count
+        assert bought(it) - before == offered.confirmation.count
 
 
 def test_what_another_run_has(typist: Typist) -> None:
@@ -928,11 +928,11 @@ def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:
 
 def test_what_a_message_says_to_type(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 1)
-    with hook() as (url, came), serve(SandboxConfig(**QUICK)) as it:
+    with hook() as (url, messages), serve(SandboxConfig(**QUICK)) as it:
         typist.do("run", "m.csv", *on(it, "--notify", url))
-        until(lambda: len(came) == 2)
-        told = "\n".join(message["text"] for message in came)
-        watch, review = (re.search(rf"→ {aim}: (.*)", told) for aim in ("to see how it goes", "to look at them"))
+        until(lambda: len(messages) == 2)
+        text = "\n".join(message["text"] for message in messages)
+        watch, review = (re.search(rf"→ {aim}: (.*)", text) for aim in ("to see how it goes", "to look at them"))
         assert watch is not None
         assert review is not None
         assert "1 done" in typist.type(watch[1]).stdout
@@ -957,10 +957,10 @@ def test_a_run_that_was_moved_away(typist: Typist) -> None:
         typist.do("run", "m.csv", *on(it))
         (typist.folder / "outputs" / "m").rename(typist.folder / "moved")
         typist.do("run", "m.csv", *on(it)[:2], code=64)
-        told = typist.way("To go on in it where it is now")
+        printed_command = typist.way("To go on in it where it is now")
         typist.do("run", "m.csv", *on(it), code=64)
         (hint,) = [command for aim, command in typist.ways.items() if aim == "to go on in it where it is now"]
-        assert hint == told
+        assert hint == printed_command
         typist.type(hint.replace("FOLDER", "moved"), *on(it)[:2])
         assert bought(it) == 1
 

@@ -50,13 +50,13 @@ def sandbox():
 
 class Notes:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def saw(self, record, event):
         """Nothing."""
 
     def note(self, name, message, **details):
-        self.told.append(message)
+        self.messages.append(message)
 
 
 def local(path: Path) -> dict[str, str]:
@@ -77,9 +77,9 @@ def test_a_folder_of_pictures_is_bought_and_never_kept(tmp_path: Path, sandbox) 
     (tmp_path / "m.csv").write_text('sku,image,prompt\n1,photos/a.png,x\n2,"photos/a.png\nphotos/b.jpg",y\n')
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert [row["result_status"] for row in rows(tmp_path / "outputs" / "m")] == ["done", "done"]
-    kept = b"".join(p.read_bytes() for p in (tmp_path / "outputs" / "m").glob("*") if p.is_file())
-    assert b";base64," not in kept
-    assert base64.b64encode((tmp_path / "photos" / "a.png").read_bytes())[:60] not in kept
+    kept_bytes = b"".join(p.read_bytes() for p in (tmp_path / "outputs" / "m").glob("*") if p.is_file())
+    assert b";base64," not in kept_bytes
+    assert base64.b64encode((tmp_path / "photos" / "a.png").read_bytes())[:60] not in kept_bytes
 
 
 def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sandbox) -> None:
@@ -217,9 +217,9 @@ def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, s
         completed = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
         assert "lies outside the sheet's folder" in completed.stdout
         assert sandbox.ledger()["submits_seen"] == 0
-    typed = shlex.split(completed.stdout[completed.stdout.index("--image-root ") :].splitlines()[0])[:2]
-    assert typed == ["--image-root", str(private.parent)]
-    batchedit("run", "m.csv", *on(sandbox, *typed), cwd=folder, env=env)
+    typed_options = shlex.split(completed.stdout[completed.stdout.index("--image-root ") :].splitlines()[0])[:2]
+    assert typed_options == ["--image-root", str(private.parent)]
+    batchedit("run", "m.csv", *on(sandbox, *typed_options), cwd=folder, env=env)
     assert sandbox.ledger()["accepted"] == 1
 
 
@@ -310,7 +310,7 @@ async def test_many_pictures_share_the_request(tmp_path: Path) -> None:
     sent = await LocalPictures(notes)({"image": [local(path) | {"n": str(n)} for n in range(12)]})
     assert len(orjson.dumps(sent)) <= REQUEST_MOST
     assert all(len(uri) <= URI_MOST for uri in sent["image"])
-    assert len(notes.told) == 1
+    assert len(notes.messages) == 1
     with pytest.raises(ValueError, match="more than fits into one request"):
         await LocalPictures(notes, shrinks=False)({"image": [local(path)] * 12})
 
@@ -321,7 +321,7 @@ async def test_only_a_few_notes_are_told_one_by_one(tmp_path: Path) -> None:
     send = LocalPictures(notes)
     send._told = 5
     await send({"image": [local(picture(tmp_path / "a.png", size=LARGE))]})
-    assert "run.jsonl names them all" in notes.told[0]
+    assert "run.jsonl names them all" in notes.messages[0]
 
 
 def encoded(image: Image.Image, kind: str, **save: object) -> bytes:
@@ -339,17 +339,17 @@ def test_shrink_fits_and_keeps_the_proportions(kind: str, most: int) -> None:
     data, media = shrink(encoded(NOISE, kind, quality=100), most)
     assert len(data) <= most
     assert media == "image/jpeg"
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.width / made.height == pytest.approx(4 / 3, rel=0.02)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.width / image.height == pytest.approx(4 / 3, rel=0.02)
 
 
 def test_shrink_writes_the_orientation_into_the_pixels() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     data, _ = shrink(encoded(NOISE, "JPEG", quality=100, exif=exif), 60_000)
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.height > made.width
-        assert made.getexif().get(0x0112, 1) == 1
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.height > image.width
+        assert image.getexif().get(0x0112, 1) == 1
 
 
 def test_shrink_keeps_what_is_transparent() -> None:
@@ -357,8 +357,8 @@ def test_shrink_keeps_what_is_transparent() -> None:
     clear.putalpha(Image.linear_gradient("L").resize(NOISE.size))
     data, media = shrink(encoded(clear, "PNG"), 60_000)
     assert media == "image/webp"
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.convert("RGBA").getchannel("A").getextrema()[0] < 20
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.convert("RGBA").getchannel("A").getextrema()[0] < 20
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "I;16", "CMYK"])

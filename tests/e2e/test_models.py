@@ -18,9 +18,9 @@ FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
 
 def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
     with serve(SandboxConfig(price="0.05")) as sandbox:
-        told = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == list(built_in())
-        assert "$0.05 a picture" in told
+        all_models = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert [line.split()[0] for line in all_models.splitlines() if not line.startswith(" ")] == list(built_in())
+        assert "$0.05 a picture" in all_models
         stdout = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert stdout.splitlines()[0].startswith("google/nano-banana-2/edit")
         assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in stdout
@@ -58,23 +58,23 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
     }
     with serve(SandboxConfig(models={"lab/odd": schema})) as sandbox:
         stdout = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    said = {line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")}
-    assert said["image"].endswith("or with | between them. At most 4. Needed.")
+    explanation_of = {line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")}
+    assert explanation_of["image"].endswith("or with | between them. At most 4. Needed.")
     link = "A picture: an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
-    assert said["mask"] == f"{link} May be left empty."
-    assert said["strength"] == "An input of the model. 0 to 1. Empty means 0.5. May be left empty."
-    assert said["seed"] == "An input of the model. At least 1. May be left empty."
+    assert explanation_of["mask"] == f"{link} May be left empty."
+    assert explanation_of["strength"] == "An input of the model. 0 to 1. Empty means 0.5. May be left empty."
+    assert explanation_of["seed"] == "An input of the model. At least 1. May be left empty."
 
 
 def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_path: Path) -> None:
     with serve(SandboxConfig(catalogue=False)) as sandbox:
-        told = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        known_models = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
         stdout = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
         stderr = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
         none = inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
     assert f"these models come with the program: {FLUX}\n" in stderr, "TEXT was not heeded"
     assert ", ".join(built_in()) in none
-    assert FLUX in told
+    assert FLUX in known_models
     assert "image_url" in stdout
 
 
@@ -124,15 +124,15 @@ def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
         many = {"image_urls": ["https://x.example/1.png"] * 21, "prompt": "p"}
         refused = http.post("/v1/models/google/nano-banana-2/edit", json=many)
         assert (refused.status_code, refused.json()["error_code"]) == (422, 422001)
-        made = http.post(f"/v1/models/{FLUX}", json={"image_url": "https://x.example/1.png", "prompt": "p"}).json()
-        early = http.get(f"/v1/requests/{made['request_id']}/result").json()
+        submitted = http.post(f"/v1/models/{FLUX}", json={"image_url": "https://x.example/1.png", "prompt": "p"}).json()
+        early = http.get(f"/v1/requests/{submitted['request_id']}/result").json()
         assert early["error_code"] == 400005
-        while http.get(made["status_url"]).json()["status"] != "completed":
+        while http.get(submitted["status_url"]).json()["status"] != "completed":
             time.sleep(0.05)
-        result = http.get(f"/v1/requests/{made['request_id']}/result", params={"include_cost": "true"}).json()
+        result = http.get(f"/v1/requests/{submitted['request_id']}/result", params={"include_cost": "true"}).json()
         assert (result["status"], result["cost"]) == ("completed", 0.04)
         assert http.get(result["output"]["image"]).content
-        late = http.post(f"/v1/requests/{made['request_id']}/cancel").json()
+        late = http.post(f"/v1/requests/{submitted['request_id']}/cancel").json()
         assert late["outcome"] == "not_cancellable"
 
 

@@ -18,9 +18,9 @@ QUICK = {"latency": "0", "plain_files": 20_000}
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 def run(nursery: Nursery, sandbox: RunningSandbox, folder: Path, *more: object, code: int = 0) -> Child:
@@ -209,9 +209,9 @@ def test_a_number_and_a_share_of_failures(tmp_path: Path, nursery: Nursery) -> N
         manifest(folder / "m.csv", 40)
         with serve(SandboxConfig(**QUICK, faults=(f"submit:422={refused}",))) as sandbox:
             run(nursery, sandbox, folder, "-j", 2, "--stop-after-failures", rule, code=75)
-            found = states(folder)
-            assert least <= found["failed"] <= least + 3
-            assert found["planned"] > 10
+            counts = states(folder)
+            assert least <= counts["failed"] <= least + 3
+            assert counts["planned"] > 10
             adds_up(folder, sandbox)
 
 

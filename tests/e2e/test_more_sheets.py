@@ -118,7 +118,7 @@ def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told", "hint"),
+    ("name", "data", "expected", "hint"),
     [
         (
             "m.xls",
@@ -142,7 +142,7 @@ def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
         ("m.jsonl", f"{OBJECT},\n{OBJECT}\n", "has a comma behind its object", ""),
     ],
 )
-def test_each_kind_of_file_is_told_by_what_it_is(tmp_path: Path, name: str, data: str, told: str, hint: str) -> None:
+def test_each_kind_of_file_is_told_by_what_it_is(tmp_path: Path, name: str, data: str, expected: str, hint: str) -> None:
     plan_text = planned(tmp_path, name, data, code=65)
-    assert told in plan_text
+    assert expected in plan_text
     assert hint in plan_text

@@ -19,9 +19,9 @@ from tests.support.cli import environment, inside, manifest, on, start, until
 SCREEN = 80
 
 
-def lines(shown: str) -> list[str]:
+def lines(screen: str) -> list[str]:
     """What stands on the screen: a line that was drawn over is not there any more."""
-    return [line.rsplit("\r", 1)[-1] for line in shown.replace("\r\n", "\n").split("\n")]
+    return [line.rsplit("\r", 1)[-1] for line in screen.replace("\r\n", "\n").split("\n")]
 
 
 def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
     )
     screen, _ = at_a_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
     assert json.loads(screen[screen.index("{") :])["schema"].startswith("batchedit/plan/")
-    told, _ = at_a_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
-    events = [line for line in lines(told) if line.startswith('{"')]
+    run_screen, _ = at_a_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
+    events = [line for line in lines(run_screen) if line.startswith('{"')]
     assert any(len(line) > SCREEN for line in events)
     assert all(isinstance(json.loads(line), dict) for line in events)
 
@@ -76,7 +76,7 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "folded"),
     [
         ("  money   one two three four five", "  money   one two\n        | three four\n        | five"),
         (
@@ -110,8 +110,8 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_a_line_is_folded(line: str, told: str) -> None:
-    assert fold(line, 20) == told
+def test_a_line_is_folded(line: str, folded: str) -> None:
+    assert fold(line, 20) == folded
 
 
 FOREIGN = "batchedit redo spring --yes"
@@ -134,7 +134,7 @@ def test_the_names_of_columns_and_sheets_are_no_commands_of_ours(tmp_path: Path)
     )
     columns, _ = at_a_terminal(["plan", f"{FOREIGN}.csv", "--map", "image=nothing"], tmp_path, columns=SCREEN)
     tables, _ = at_a_terminal(["plan", "nothing like that.csv"], tmp_path, columns=SCREEN)
-    for shown, told in ((columns, "Columns:"), (tables, "Tables in")):
-        assert told in shown
-        assert FOREIGN in " ".join(shown.replace("|", " ").split())
-        assert not [line for line in lines(shown) if line.strip(" '").startswith(FOREIGN)], shown
+    for message, label in ((columns, "Columns:"), (tables, "Tables in")):
+        assert label in message
+        assert FOREIGN in " ".join(message.replace("|", " ").split())
+        assert not [line for line in lines(message) if line.strip(" '").startswith(FOREIGN)], message

@@ -57,12 +57,12 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    found = Service()
+    running = Service()
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self) -> None:
             sent = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, content = found.answer(self.command, self.path.partition("?")[0], sent)
+            status, content = running.answer(self.command, self.path.partition("?")[0], sent)
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -74,10 +74,10 @@ def service() -> Iterator[Service]:
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_port}"
+    running.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield found
+    yield running
     server.shutdown()
     thread.join()
     server.server_close()
@@ -85,9 +85,9 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+    running = Nursery()
+    yield running
+    running.close()
 
 
 def command(service: Service) -> list[object]:

@@ -17,7 +17,7 @@ QUICK = {"latency": "0", "plain_files": 4_000}
 
 def hints(text: str) -> list[list[str]]:
     """The commands that ``text`` tells to type."""
-    return [shlex.split(found)[1:] for found in re.findall(r"→ [^\n]*?: (batchedit [^\n]*)$", text, re.MULTILINE)]
+    return [shlex.split(command)[1:] for command in re.findall(r"→ [^\n]*?: (batchedit [^\n]*)$", text, re.MULTILINE)]
 
 
 def test_retry_that_buys_doubts_again_asks_about_all_of_them(tmp_path: Path) -> None:
@@ -71,16 +71,16 @@ def test_each_command_that_is_printed_goes_on_in_this_run(tmp_path: Path) -> Non
     manifest(tmp_path / "m.csv", 5)
     faults = ("job:failed=at:1", "job:moderated=at:2", "submit:drop_after=at:3")
     with serve(SandboxConfig(**QUICK, faults=faults)) as it:
-        told = batchedit("run", "m.csv", *on(it, "--set", "prompt=a mug", "-j", 1), cwd=tmp_path, code=None)
+        first_run = batchedit("run", "m.csv", *on(it, "--set", "prompt=a mug", "-j", 1), cwd=tmp_path, code=None)
         it.set_faults([])
-        typed = hints(told.stdout)
-        assert typed, told.stdout
-        for words in typed:
+        printed_commands = hints(first_run.stdout)
+        assert printed_commands, first_run.stdout
+        for arguments in printed_commands:
             before = it.ledger()["accepted"]
-            yes = ["--yes"] if words[0] in {"run", "retry"} else []
-            completed = batchedit(*words, *yes, cwd=tmp_path, code=None)
-            assert completed.returncode in {0, 1, 75, 76}, (words, completed.stdout, completed.stderr)
-            assert it.ledger()["accepted"] - before <= (1 if words[0] == "retry" else 5), words
+            yes = ["--yes"] if arguments[0] in {"run", "retry"} else []
+            completed = batchedit(*arguments, *yes, cwd=tmp_path, code=None)
+            assert completed.returncode in {0, 1, 75, 76}, (arguments, completed.stdout, completed.stderr)
+            assert it.ledger()["accepted"] - before <= (1 if arguments[0] == "retry" else 5), arguments
         assert [folder.name for folder in (tmp_path / "outputs").iterdir()] == ["m"], "another run was begun"
 
 

@@ -392,7 +392,7 @@ def test_another_token_is_refused_before_anything_is_sent(
     manifest(tmp_path / "s.csv", 2)
     sandbox.set_faults(["job:failed=first:1"])
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=1)
-    seen = len(sandbox.ledger(full=True)["requests"])
+    requests_before = len(sandbox.ledger(full=True)["requests"])
     env = environment(RUNCOMFY_API_TOKEN="another-token")
     verb, _, target = command.partition(" ")
     more = on(sandbox) if verb in {"run", "retry"} else ["--base-url", sandbox.url]
@@ -401,7 +401,7 @@ def test_another_token_is_refused_before_anything_is_sent(
     assert "nothing was sent" in refused.stderr
     assert "test-token" not in refused.stderr
     assert "the same command with --another-account" in refused.stderr
-    assert len(sandbox.ledger(full=True)["requests"]) == seen
+    assert len(sandbox.ledger(full=True)["requests"]) == requests_before
 
 
 @pytest.mark.parametrize("decision", ["--buy-again=all", "--request-id=2=some-id"])
@@ -412,16 +412,16 @@ def test_doubt_with_another_token_is_refused_before_anything_is_sent(
     sandbox.set_faults(["submit:drop_after=at:1"])
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=76)
     sandbox.set_faults([])
-    seen, env = sandbox.ledger()["submits_seen"], environment(RUNCOMFY_API_TOKEN="another-token")
+    submits_before, env = sandbox.ledger()["submits_seen"], environment(RUNCOMFY_API_TOKEN="another-token")
     arguments = ["doubt", "outputs/s", decision, "--yes"]
     refused = batchedit(*arguments, cwd=tmp_path, env=env, code=77)
     assert "bought with another token" in refused.stderr
     assert "nothing was sent" in refused.stderr
     assert "the same command with --another-account" in refused.stderr
-    assert sandbox.ledger()["submits_seen"] == seen
+    assert sandbox.ledger()["submits_seen"] == submits_before
     if decision == "--buy-again=all":
         batchedit(*arguments, "--another-account", cwd=tmp_path, env=env)
-        assert sandbox.ledger()["submits_seen"] == seen + 1
+        assert sandbox.ledger()["submits_seen"] == submits_before + 1
 
 
 def test_a_renewed_token_is_told_of_once(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -53,8 +53,8 @@ def port_of(url: str) -> int:
 
 def sums(text: str) -> list[str]:
     """The lines of a screen that name a sum; what the terminal is told besides is left out."""
-    shown = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return [line for line in re.split(r"[\r\n]+", shown) if re.search(r"\$\d", line)]
+    plain_text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return [line for line in re.split(r"[\r\n]+", plain_text) if re.search(r"\$\d", line)]
 
 
 def unlabelled(text: str) -> list[str]:
@@ -63,18 +63,18 @@ def unlabelled(text: str) -> list[str]:
 
 def said_of(run: str, cwd: Path) -> tuple[str, set[bool]]:
     """What the commands say that read a run, and what they tell programs."""
-    said = [inside(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
+    texts = [inside(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
     inside("gallery", run, cwd=cwd)
     page = (cwd / "outputs" / run / "gallery.html").read_text(encoding="utf-8")
-    said += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
+    texts += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
     status = json.loads(inside("status", run, "--json", cwd=cwd).stdout)
-    asked = [json.loads(inside(verb, run, "--json", cwd=cwd).stdout)["play_money"] for verb in ("audit", "doubt")]
+    play_flags = [json.loads(inside(verb, run, "--json", cwd=cwd).stdout)["play_money"] for verb in ("audit", "doubt")]
     runs = json.loads(inside("runs", "--json", cwd=cwd).stdout)
     report = json.loads((cwd / "outputs" / run / "report.json").read_text(encoding="utf-8"))
-    return "\n".join(said), {
+    return "\n".join(texts), {
         status["report"]["play_money"],
         report["play_money"],
-        *asked,
+        *play_flags,
         *(r["play_money"] for r in runs["runs"]),
     }
 
@@ -95,11 +95,11 @@ def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
         assert "· $0.16 play money" in screen, "the bar says it"
         assert screen.count("the service is") == 1, "a warning stood above it that the service is not the vendor's"
         assert "the service is the sandbox that you started" in screen
-        said, told = said_of("m", tmp_path)
-        assert (unlabelled(said), told) == ([], {True})
-    assert len(sums(said)) >= 4
-    said, told = said_of("m", tmp_path)
-    assert (unlabelled(said), told) == ([], {True}), "a run knows it also when the sandbox has ended"
+        text, play_flags = said_of("m", tmp_path)
+        assert (unlabelled(text), play_flags) == ([], {True})
+    assert len(sums(text)) >= 4
+    text, play_flags = said_of("m", tmp_path)
+    assert (unlabelled(text), play_flags) == ([], {True}), "a run knows it also when the sandbox has ended"
 
 
 def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_
         assert said_of("m", tmp_path)[1] == {True}, "nothing was bought there yet"
         completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in completed.stdout + completed.stderr
-        said, told = said_of("m", tmp_path)
-        assert (LABEL in said, told) == (False, {False})
+        text, play_flags = said_of("m", tmp_path)
+        assert (LABEL in text, play_flags) == (False, {False})
     manifest(tmp_path / "m.csv", 5)
     with own_sandbox(tmp_path, "--port", port_of(url)):
         again = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
@@ -188,8 +188,8 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
         first.close()
         with serve(SandboxConfig(port=port_of(url))) as other:
             assert run.stderr is not None
-            said = next(line for line in run.stderr if "breaker_open" in line)
-            assert "does not listen" in said
+            breaker_line = next(line for line in run.stderr if "breaker_open" in line)
+            assert "does not listen" in breaker_line
             time.sleep(6)  # a probe of the breaker and more
             assert other.ledger()["submits_seen"] == 0
         run.terminate()
@@ -223,9 +223,9 @@ def test_a_sandbox_of_ones_own_is_known_by_the_name_of_this_machine(tmp_path: Pa
     assert said_of("m", tmp_path)[1] == {True}
 
 
-@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("is_taken", [True, False])
 def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sandbox(
-    monkeypatch: pytest.MonkeyPatch, state_folder: Path, taken: bool
+    monkeypatch: pytest.MonkeyPatch, state_folder: Path, is_taken: bool
 ) -> None:
     """`localhost` is `::1` too. A service that costs money listens there, and the sandbox at the same port of 127.0.0.1."""
 
@@ -234,16 +234,16 @@ def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sand
 
     with ExitStack() as stack:
         port = 0
-        if taken:
+        if is_taken:
             other = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
             port = other.getsockname()[1]
         sandbox = stack.enter_context(serve(SandboxConfig(port=port)))
-        if not taken:
+        if not is_taken:
             assert httpx.get(f"http://[::1]:{sandbox.port}/_sandbox/ledger", trust_env=False).status_code == 200
         stack.enter_context(listening(sandbox.port, sandbox.addresses, os.environ))
         monkeypatch.setattr(socket, "getaddrinfo", both)
         assert is_listening(sandbox.port, os.environ)
-        assert is_listening(sandbox.port, os.environ, BY_NAME) is not taken
+        assert is_listening(sandbox.port, os.environ, BY_NAME) is not is_taken
         assert not is_listening(sandbox.port, os.environ, "127.0.0.2")
 
 
@@ -292,8 +292,8 @@ def test_a_lock_that_somebody_else_may_hold_proves_nothing(state_folder: Path, s
         elif spoilt == "file":
             path.chmod(0o644)
         else:
-            kept = path.rename(state_folder / "kept")
-            path.symlink_to(kept) if spoilt == "link" else path.hardlink_to(kept)
+            real_lock = path.rename(state_folder / "kept")
+            path.symlink_to(real_lock) if spoilt == "link" else path.hardlink_to(real_lock)
         assert not is_listening(4711, os.environ)
 
 
@@ -311,20 +311,20 @@ def test_a_sandbox_whose_lock_can_not_be_had_says_so(tmp_path: Path, state_folde
 
 def test_the_label_is_left_off_in_a_store_and_at_any_address_that_is_none_of_ours() -> None:
     """A run's own word is not enough: whoever made the folder may have written it."""
-    told = {"play_money": "yes", "service": "http://127.0.0.1:8765"}
-    assert is_play(_Facts(told))
-    assert not is_play(_Facts(told | {"play_money": "no"}))
-    assert not is_play(_Facts(told | {"store": "postgresql://db"}))
+    facts = {"play_money": "yes", "service": "http://127.0.0.1:8765"}
+    assert is_play(_Facts(facts))
+    assert not is_play(_Facts(facts | {"play_money": "no"}))
+    assert not is_play(_Facts(facts | {"store": "postgresql://db"}))
     for service in ("https://model-api.runcomfy.net", "https://127.0.0.1:8765", "http://127.0.0.2:8765", ""):
-        assert not is_play(_Facts(told | {"service": service}))
+        assert not is_play(_Facts(facts | {"service": service}))
 
 
 class _Facts:
-    def __init__(self, told: dict[str, str]) -> None:
-        self._told = told
+    def __init__(self, facts: dict[str, str]) -> None:
+        self._facts = facts
 
     def get(self, name: str, /) -> str | None:
-        return self._told.get(name)
+        return self._facts.get(name)
 
 
 def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,13 +334,13 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
         with monkeypatch.context() as here:
             here.chdir(tmp_path)
             here.setenv("RUNCOMFY_API_TOKEN", "test-token")
-            found = batchedit.run("m.csv", limit=1, base_url=url).results
-        assert list(found["result_flags"].fillna("")) == ["play_money", ""]
+            frame = batchedit.run("m.csv", limit=1, base_url=url).results
+        assert list(frame["result_flags"].fillna("")) == ["play_money", ""]
     folder = tmp_path / "outputs" / "m"
     for name, read in (("csv", pd.read_csv), ("xlsx", partial(pd.read_excel, engine="openpyxl"))):
         inside("results", "m", "--format", name, cwd=tmp_path)
-        told = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
-        assert (told["done"], told.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
+        flags = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
+        assert (flags["done"], flags.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
     checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
     Marks(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
@@ -382,8 +382,8 @@ def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
         again = inside("run", "m.csv", "--base-url", url, "--yes", "--out", "outputs/other", cwd=tmp_path)
         assert "nothing is left to buy: 2 done" in again.stderr
         assert unlabelled(again.stdout + again.stderr) == []
-    said, told = said_of("other", tmp_path)
-    assert (unlabelled(said), told) == ([], {True})
+    text, play_flags = said_of("other", tmp_path)
+    assert (unlabelled(text), play_flags) == ([], {True})
     flags = {line["result_flags"] for line in rows(tmp_path / "outputs" / "other")}
     assert flags == {None}, "another run bought them, and may have paid"
 
@@ -402,8 +402,8 @@ def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str
         assert inside("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
         plan = inside("plan", *other, cwd=tmp_path).stdout
         completed = inside("run", *other, "--yes", cwd=tmp_path)
-        for told in (plan, completed.stdout + completed.stderr):
-            assert "outputs/m" not in told, told
+        for output in (plan, completed.stdout + completed.stderr):
+            assert "outputs/m" not in output, output
         assert paid.ledger()["accepted"] == 2
 
 
@@ -415,11 +415,11 @@ def test_what_was_paid_for_is_not_taken_into_a_rehearsal(tmp_path: Path) -> None
     with own_sandbox(tmp_path, "--port", paid.port):
         plan = inside("plan", *other, cwd=tmp_path).stdout
         completed = inside("run", *other, "--yes", cwd=tmp_path)
-    for told in (plan, completed.stdout + completed.stderr):
-        assert "outputs/m " not in told, told
-        assert unlabelled(told) == []
-    said, told = said_of("rehearsal", tmp_path)
-    assert (len(sums(said)) > 0, told) == (True, {True, False}), "`runs` has both"
+    for output in (plan, completed.stdout + completed.stderr):
+        assert "outputs/m " not in output, output
+        assert unlabelled(output) == []
+    text, play_flags = said_of("rehearsal", tmp_path)
+    assert (len(sums(text)) > 0, play_flags) == (True, {True, False}), "`runs` has both"
 
 
 def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: Path) -> None:
@@ -455,8 +455,8 @@ def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_pa
     """It held no money, so the next run at a sandbox of the same address called all of it play money."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", catalogue=False, faults=("job:stuck=1",))) as paid:
-        told = ("run", "m.csv", "--base-url", paid.url, "--yes", "--stuck-after", "1")
-        inside(*told, cwd=tmp_path, code=75)
+        command = ("run", "m.csv", "--base-url", paid.url, "--yes", "--stuck-after", "1")
+        inside(*command, cwd=tmp_path, code=75)
         port = paid.port
     manifest(tmp_path / "m.csv", 2)  # a plan of nothing to do names no sum
     with own_sandbox(tmp_path, "--port", port) as url:

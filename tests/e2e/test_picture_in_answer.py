@@ -24,10 +24,10 @@ class Service(RawServer):
     def answer(self, connection: Any, request: Request) -> None:
         """Like the page, but for the ending."""
         if request.method == "POST":
-            told: dict[str, Any] = {"request_id": f"r{self.bought()}"}
+            payload: dict[str, Any] = {"request_id": f"r{self.bought()}"}
         else:
-            told = {} if "/models/" in request.target else {"status": "completed", **self.ending}
-        connection.sendall(self.json(told))
+            payload = {} if "/models/" in request.target else {"status": "completed", **self.ending}
+        connection.sendall(self.json(payload))
 
     def bought(self) -> int:
         return sum(request.method == "POST" for request in self.requests)
@@ -44,9 +44,9 @@ def service() -> Any:
 
 
 def _png() -> bytes:
-    made = BytesIO()
-    Image.effect_noise((64, 48), 90).save(made, "PNG")
-    return made.getvalue()
+    buffer = BytesIO()
+    Image.effect_noise((64, 48), 90).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _run(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
@@ -63,8 +63,8 @@ def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
 ) -> None:
     png = _png()
     text = b64encode(png).decode()
-    one = {"image": f"data:image/png;base64,{text}"} if shape == "data URI" else {"images": [{"b64_json": text}]}
-    service.ending = {"output": one}
+    output = {"image": f"data:image/png;base64,{text}"} if shape == "data URI" else {"images": [{"b64_json": text}]}
+    service.ending = {"output": output}
     row = _run(tmp_path, service, code=0)
     assert row["result_status"] == "done"
     [saved] = (tmp_path / "outputs" / "m" / "files").rglob("*.png")
@@ -76,14 +76,14 @@ def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
 
 def test_the_services_own_word_and_reason_did_not_reach_the_row(tmp_path: Path, service: Service) -> None:
     service.ending = {"status": "ERROR", "error": "boom"}
-    told = " ".join(_run(tmp_path, service, code=None).values())
-    assert "error" in told
-    assert "boom" in told
+    row_text = " ".join(_run(tmp_path, service, code=None).values())
+    assert "error" in row_text
+    assert "boom" in row_text
     assert service.bought() == 1
 
 
 def test_a_row_without_a_file_says_which_keys_were_there(tmp_path: Path, service: Service) -> None:
     service.ending = {"output": {"seed": 7}, "message": "upload pending"}
-    told = " ".join(_run(tmp_path, service, code=None).values())
-    assert "seed" in told
-    assert "upload pending" in told
+    row_text = " ".join(_run(tmp_path, service, code=None).values())
+    assert "seed" in row_text
+    assert "upload pending" in row_text

@@ -194,11 +194,11 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
         live = tmp_path / "outputs" / "m" / "live.json"
         mine = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=environment()).stdout)
         assert mine["hint"] == "the same command with a higher --max-cost buys on"
-        told = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
-        told |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
-        told |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
-        told |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
-        live.write_text(json.dumps(told), encoding="utf-8")
+        planted = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
+        planted |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
+        planted |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
+        planted |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
+        live.write_text(json.dumps(planted), encoding="utf-8")
         strange = environment(BATCHEDIT_STATE=str(tmp_path / "of another person"))
         for arguments in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
             stdout = inside(*arguments, cwd=tmp_path, env=strange).stdout
@@ -219,8 +219,8 @@ def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
     for odd in ODD:
-        told = {"format": 1, "phase": "ended", **odd}
-        (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(told), encoding="utf-8")
+        planted = {"format": 1, "phase": "ended", **odd}
+        (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(planted), encoding="utf-8")
         for arguments in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
             stdout = inside(*arguments, cwd=tmp_path, env=environment()).stdout
             assert "outputs/m" in stdout, arguments

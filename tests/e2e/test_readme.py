@@ -69,7 +69,7 @@ def test_the_made_parts_are_up_to_date() -> None:
         text = MADE[name].read_text(encoding="utf-8")
         pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         assert pattern.search(text), name
-        fresh = pattern.sub(lambda found, content=content: f"{found[1]}\n{content}\n\n{found[2]}", text)
+        fresh = pattern.sub(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
         if os.environ.get("BATCHEDIT_WRITE_README"):
             text = fresh
             MADE[name].write_text(text, encoding="utf-8")
@@ -102,9 +102,9 @@ def prose(page: Path) -> str:
     return re.sub(r"<!-- (\w+):.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
 
 
-def wrong_words(words: list[str]) -> str:
+def wrong_words(arguments: list[str]) -> str:
     """What the parser of the command says of these words, "" for nothing: a command that a person copies from a sentence."""
-    name, *rest = words
+    name, *rest = arguments
     command = batchedit.commands.get(name)
     if command is None:
         return f"there is no command {name}"
@@ -124,12 +124,12 @@ def test_every_command_and_option_in_a_sentence_is_one(page: Path) -> None:
         flag for command in batchedit.commands.values() for param in command.params for flag in param.secondary_opts
     }
     wrong = []
-    for told in re.findall(r"`([^`\n]+)`", prose(page)):
-        if told.startswith("batchedit "):
-            wrong += [f"{told}: {why}" for why in [wrong_words(shlex.split(told)[1:])] if why]
-        elif told.startswith("--") and (flag := re.split(r"[ =\[]", told)[0]) not in options | {"--help", "--version"}:
-            wrong.append(f"{told}: no command has {flag}")
-        elif told.startswith("make "):
+    for code in re.findall(r"`([^`\n]+)`", prose(page)):
+        if code.startswith("batchedit "):
+            wrong += [f"{code}: {why}" for why in [wrong_words(shlex.split(code)[1:])] if why]
+        elif code.startswith("--") and (flag := re.split(r"[ =\[]", code)[0]) not in options | {"--help", "--version"}:
+            wrong.append(f"{code}: no command has {flag}")
+        elif code.startswith("make "):
             makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-            wrong += [f"{told}: no such target" for target in told.split()[1:2] if f"\n{target}:" not in makefile]
+            wrong += [f"{code}: no such target" for target in code.split()[1:2] if f"\n{target}:" not in makefile]
     assert not wrong, "\n".join(wrong)

@@ -29,8 +29,8 @@ from tests.support.cli import inside as batchedit
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=2_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def received(tmp_path: Path, sandbox: RunningSandbox, private: Path, monkeypatch
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("UPDATE jobs SET state = 'failed'")
         db.execute("UPDATE jobs SET inputs = ? WHERE id = 1", (orjson.dumps(inputs).decode(),))
-        kept = orjson.loads(db.execute("SELECT value FROM meta WHERE name = 'settings'").fetchone()[0])
-        kept |= {"image_root": ["/"], "price": 1, "schema": str(tmp_path / "schema.json"), "on_doubt": "buy-again"}
-        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (orjson.dumps(kept).decode(),))
+        settings = orjson.loads(db.execute("SELECT value FROM meta WHERE name = 'settings'").fetchone()[0])
+        settings |= {"image_root": ["/"], "price": 1, "schema": str(tmp_path / "schema.json"), "on_doubt": "buy-again"}
+        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (orjson.dumps(settings).decode(),))
         db.execute("UPDATE meta SET value = ? WHERE name = 'source'", (str(private.parent / "m.csv"),))
     monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "state of the receiver"))
     (tmp_path / "m.csv").unlink()
@@ -88,12 +88,12 @@ def answered(work: Callable[[Person], object], folder: Path) -> Person:
 
 
 def test_a_received_run_bought_with_a_yes_in_advance(tmp_path: Path, sandbox: RunningSandbox, received: Path) -> None:
-    seen = sandbox.ledger()["submits_seen"]
+    submits_before = sandbox.ledger()["submits_seen"]
     for command in ("retry", "run"):
         refused = batchedit(command, received, *on(sandbox), cwd=tmp_path, code=None)
         assert "is not known to be yours" in refused.stderr
         assert "say so once: the same command with --mine" in refused.stderr
-        assert sandbox.ledger()["submits_seen"] == seen
+        assert sandbox.ledger()["submits_seen"] == submits_before
         assert "(not its schema, image-root, price, on-doubt)" in refused.stderr
 
 
@@ -101,9 +101,9 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
     tmp_path: Path, sandbox: RunningSandbox, received: Path, private: Path
 ) -> None:
     """The person answers the question with yes, and so buys: but what is read and what is said to be the price is theirs."""
-    given = {"base_url": sandbox.url}
+    settings = {"base_url": sandbox.url}
     batchedit("fetch", received, *of_another(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
-    person = answered(lambda host: retry(str(received), given, host, Wish()), tmp_path)
+    person = answered(lambda host: retry(str(received), settings, host, Wish()), tmp_path)
     [quote] = person.asked
     assert quote.what.price_source != "--price"
     assert quote.price > 1
@@ -173,7 +173,7 @@ def test_a_run_without_an_id_is_a_strangers_where_no_earlier_version_knew_it(
     tmp_path: Path, sandbox: RunningSandbox, received: Path
 ) -> None:
     """Neither what its record leaves out nor an entry of today makes it one's own."""
-    state, seen = Path(os.environ["BATCHEDIT_STATE"]), sandbox.ledger()["submits_seen"]
+    state, submits_before = Path(os.environ["BATCHEDIT_STATE"]), sandbox.ledger()["submits_seen"]
     batchedit("runs", cwd=tmp_path)
     with closing(sqlite3.connect(received / "checkpoint.sqlite")) as db, db:
         db.execute("DELETE FROM meta WHERE name = 'run_ids'")
@@ -182,7 +182,7 @@ def test_a_run_without_an_id_is_a_strangers_where_no_earlier_version_knew_it(
         assert "is not known to be yours" in refused.stderr
     Register(state).enter(Entry(received))
     batchedit("retry", received, *on(sandbox), cwd=tmp_path, code=64)
-    assert sandbox.ledger()["submits_seen"] == seen
+    assert sandbox.ledger()["submits_seen"] == submits_before
 
 
 def test_every_setting_is_judged() -> None:

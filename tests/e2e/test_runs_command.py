@@ -77,11 +77,11 @@ def test_a_run_stopped_by_its_cap_is_gone_on_in_with_the_command_that_is_printed
     assert f"{before} done, {5 - before} to buy" in block
     assert "stopped   the budget is used up" in block
     assert "in doubt" not in block, "nothing that is zero"
-    told = listed(elsewhere)["s"]
-    assert (told["state"], told["to_buy"], told["next"]["command"]) == ("not_finished", 5 - before, command)
-    assert told["usd"]["spent"] == pytest.approx(sandbox.ledger()["charged_usd"])
-    assert told["source"] == str((shop / "s.csv").resolve())
-    assert told["used_at"]
+    entry = listed(elsewhere)["s"]
+    assert (entry["state"], entry["to_buy"], entry["next"]["command"]) == ("not_finished", 5 - before, command)
+    assert entry["usd"]["spent"] == pytest.approx(sandbox.ledger()["charged_usd"])
+    assert entry["source"] == str((shop / "s.csv").resolve())
+    assert entry["used_at"]
 
     typed(command, elsewhere, "--yes")
     assert sandbox.ledger()["accepted"] == 5
@@ -123,16 +123,16 @@ def test_a_run_that_goes_on_is_told_as_running_and_one_that_was_killed_as_stoppe
         process = start("run", "s.csv", *on(sandbox), cwd=tmp_path)
         try:
             until(lambda: sandbox.ledger()["accepted"])
-            told = listed(tmp_path)["s"]
-            assert told["state"] == "running"
-            assert told["why"].startswith(f"pid {process.pid} on ")
-            assert "outputs/s: " in typed(told["next"]["command"], tmp_path).stdout
+            entry = listed(tmp_path)["s"]
+            assert entry["state"] == "running"
+            assert entry["why"].startswith(f"pid {process.pid} on ")
+            assert "outputs/s: " in typed(entry["next"]["command"], tmp_path).stdout
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        told = listed(tmp_path)["s"]
-        assert told["state"] in {"not_finished", "in_doubt"}
-        assert "it was killed, or the machine went down" in told["why"]
+        entry = listed(tmp_path)["s"]
+        assert entry["state"] in {"not_finished", "in_doubt"}
+        assert "it was killed, or the machine went down" in entry["why"]
 
 
 def test_asking_who_works_on_a_run_keeps_nobody_from_starting_and_changes_nothing(
@@ -191,8 +191,8 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_stand(
     for beside in ("-wal", "-shm"):
         path.with_name(path.name + beside).unlink(missing_ok=True)
     damage(path)
-    told = listed(tmp_path)
-    assert (told["bad"]["state"], told["bad"]["jobs"], told["good"]["state"]) == ("damaged", None, "done")
+    entries = listed(tmp_path)
+    assert (entries["bad"]["state"], entries["bad"]["jobs"], entries["good"]["state"]) == ("damaged", None, "done")
     text = batchedit("runs", cwd=tmp_path).stdout
     assert "bad (outputs/bad): damaged\n" in text
     assert "  problem   " in text
@@ -201,7 +201,7 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_stand(
 def test_a_run_that_asked_and_was_told_no_has_all_to_buy(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 2)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)
-    told = listed(tmp_path)["s"]
-    assert (told["state"], told["to_buy"], told["why"]) == ("not_finished", 2, None)
-    typed(told["next"]["command"], tmp_path, "--yes")
+    entry = listed(tmp_path)["s"]
+    assert (entry["state"], entry["to_buy"], entry["why"]) == ("not_finished", 2, None)
+    typed(entry["next"]["command"], tmp_path, "--yes")
     assert sandbox.ledger()["accepted"] == 2

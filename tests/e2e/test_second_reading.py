@@ -95,9 +95,9 @@ def test_results_typed_while_a_run_finishes(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="0.05", plain_files=4_000)) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "-j", 50), cwd=tmp_path)
         several = [start("results", "m.csv", cwd=tmp_path) for _ in range(4)]
-        for one in several:
-            _, err = one.communicate(timeout=90)
-            assert one.returncode == 0, err
+        for process in several:
+            _, err = process.communicate(timeout=90)
+            assert process.returncode == 0, err
     lines = (tmp_path / "outputs" / "m" / "results.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 301
 
@@ -142,8 +142,8 @@ def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
     }
     assert {name: modes[name] for name in private} == dict.fromkeys(private, file)
     assert stat.S_IMODE(run.stat().st_mode) == folder
-    made = subprocess.run(
+    template_run = subprocess.run(
         [sys.executable, "-m", "batchedit", "template", "--to", "t.csv"], cwd=tmp_path, umask=umask, check=False
     )
-    assert made.returncode == 0
+    assert template_run.returncode == 0
     assert stat.S_IMODE((tmp_path / "t.csv").stat().st_mode) == 0o666 & ~umask

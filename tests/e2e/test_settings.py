@@ -26,9 +26,9 @@ value = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(text, value, max_size=3))
-def test_toml_comes_back_as_it_was(told) -> None:
-    written = "".join(f"{toml(name)} = {toml(inner)}\n" for name, inner in told.items())
-    assert tomllib.loads(written) == told
+def test_toml_comes_back_as_it_was(values) -> None:
+    written = "".join(f"{toml(name)} = {toml(inner)}\n" for name, inner in values.items())
+    assert tomllib.loads(written) == values
 
 
 EVERY = Settings(
@@ -84,7 +84,7 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_run_can_be_kept() -> None:
-    told = {line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line}
+    kept_keys = {line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line}
     said_once = {
         "fresh",
         "another-account",
@@ -92,7 +92,7 @@ def test_every_setting_of_run_can_be_kept() -> None:
         "store",
         "files",
     }  # a store may hold a password; files the run knows
-    assert told == {key_of(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
+    assert kept_keys == {key_of(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
 
 
 def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() -> None:
@@ -118,9 +118,9 @@ def test_where_each_value_comes_from(tmp_path: Path) -> None:
     after = shown()
     assert after["concurrency"][1:] == ["5", "the run (flag)"]
     assert after["sandbox"][1:] == ["true", "the run (flag)"]
-    kept = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
-    assert "variants = 3  # environment BATCHEDIT_VARIANTS" in kept
-    assert tomllib.loads(kept) == {
+    kept_settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
+    assert "variants = 3  # environment BATCHEDIT_VARIANTS" in kept_settings
+    assert tomllib.loads(kept_settings) == {
         "prompt": "ad for {sku}",
         "variants": 3,
         "concurrency": 5,
@@ -136,14 +136,14 @@ def test_config_of_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("variantz = 2", "there is no setting 'variantz'"),
         ("variants = [", "can't be read"),
         ('variants = "many"', "variants"),
     ],
 )
-def test_a_wrong_settings_file(tmp_path: Path, content: str, told: str) -> None:
+def test_a_wrong_settings_file(tmp_path: Path, content: str, expected: str) -> None:
     manifest(tmp_path / "m.csv", 1)
     (tmp_path / "batchedit.toml").write_text(content)
-    assert told in batchedit("plan", "m.csv", cwd=tmp_path, code=64).stderr
+    assert expected in batchedit("plan", "m.csv", cwd=tmp_path, code=64).stderr

@@ -97,8 +97,8 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 def test_a_list_of_links_and_pictures_by_name(tmp_path: Path) -> None:
     Image.new("RGB", (30, 20)).save(tmp_path / "b.png")
-    listed = f"# ours\n{LINK}/a%20b.png?x=1\n\n{LINK}/a%20b.png?x=2\n"
-    init(tmp_path, "links.txt", "b.png", f"{LINK}/c.webp", "--to", "sub/m.csv", links_txt=listed)
+    links = f"# ours\n{LINK}/a%20b.png?x=1\n\n{LINK}/a%20b.png?x=2\n"
+    init(tmp_path, "links.txt", "b.png", f"{LINK}/c.webp", "--to", "sub/m.csv", links_txt=links)
     assert made(tmp_path / "sub" / "m.csv")[1:] == [
         ["a b", f"{LINK}/a%20b.png?x=1", "make an ad for a b"],
         ["a b-2", f"{LINK}/a%20b.png?x=2", "make an ad for a b"],
@@ -162,8 +162,8 @@ def test_columns_that_a_prompt_may_want_are_kept(tmp_path: Path) -> None:
 )
 def test_the_exports_that_plan_knows_are_known_to_init(tmp_path: Path, text: str, line: list[str]) -> None:
     init(tmp_path, "s.csv", s_csv=text)
-    [found] = open_manifest(tmp_path / "s-manifest.csv").rows()
-    cells = list(found.cells.values())
+    [row] = open_manifest(tmp_path / "s-manifest.csv").rows()
+    cells = list(row.cells.values())
     assert (cells[0], cells[1], cells[-2:]) == (line[0], f"{LINK}/1.jpg", line[1:])
 
 
@@ -173,7 +173,7 @@ def test_a_prompt_of_the_source_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "source", "code", "told"),
+    ("files", "source", "code", "expected"),
     [
         ({}, "gone", 66, "there is no file or folder gone"),
         ({"x_txt": "\n# nothing\n"}, "x.txt", 65, "x.txt holds no picture"),
@@ -183,9 +183,9 @@ def test_a_prompt_of_the_source_is_kept(tmp_path: Path) -> None:
         ({"x_csv": ""}, "x.csv", 65, "x.csv is empty"),
     ],
 )
-def test_sources_that_give_nothing(tmp_path: Path, files: dict[str, str], source: str, code: int, told: str) -> None:
+def test_sources_that_give_nothing(tmp_path: Path, files: dict[str, str], source: str, code: int, expected: str) -> None:
     refused = init(tmp_path, source, code=code, **files)
-    assert told in refused.stderr
+    assert expected in refused.stderr
     assert "→" in refused.stderr
     assert not list(tmp_path.glob("*manifest*"))
 
@@ -245,7 +245,7 @@ def test_example_sheets_are_written_once_and_over_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected"),
     [
         ("Article,Photo,Ad text", '--map prompt="Ad text"'),
         ("Title,Photo,Colour,Idea", '--map prompt="Colour" or --map prompt="Idea"'),
@@ -254,12 +254,12 @@ def test_example_sheets_are_written_once_and_over_nothing(tmp_path: Path) -> Non
         ("Photo", "Add a column prompt"),
     ],
 )
-def test_a_sheet_whose_prompts_have_another_name_is_told_how_to_say_it(tmp_path: Path, columns: str, told: str) -> None:
+def test_a_sheet_whose_prompts_have_another_name_is_told_how_to_say_it(tmp_path: Path, columns: str, expected: str) -> None:
     """The hint knew only --prompt, one for all rows, and the sheet had a prompt for each."""
     cells = ",".join(
         f"https://images.example.com/{n}.png" if name == "Photo" else "x" for n, name in enumerate(columns.split(","))
     )
     (tmp_path / "m.csv").write_text(f"{columns}\n{cells}\n", encoding="utf-8")
-    seen = " ".join(batchedit("plan", "m.csv", cwd=tmp_path, code=65).stderr.split())
-    assert told in seen
-    assert "--prompt 'make an ad for {" in seen
+    output = " ".join(batchedit("plan", "m.csv", cwd=tmp_path, code=65).stderr.split())
+    assert expected in output
+    assert "--prompt 'make an ad for {" in output

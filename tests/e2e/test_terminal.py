@@ -36,7 +36,7 @@ def at_a_terminal(
             sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns), **more)
         )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    shown, to_type = "", list(dialogue)
+    screen, to_type = "", list(dialogue)
     try:
         while True:
             try:
@@ -45,14 +45,14 @@ def at_a_terminal(
                 break
             if not chunk:
                 break
-            shown += chunk.decode(errors="replace")
-            if to_type and to_type[0][0] in shown:
-                typed = to_type.pop(0)[1]
-                os.write(terminal, (typed() if callable(typed) else typed).encode())
+            screen += chunk.decode(errors="replace")
+            if to_type and to_type[0][0] in screen:
+                reply = to_type.pop(0)[1]
+                os.write(terminal, (reply() if callable(reply) else reply).encode())
     finally:
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
-    return shown, os.waitstatus_to_exitcode(status)
+    return screen, os.waitstatus_to_exitcode(status)
 
 
 @pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 3), ("n\n", 64, 0), ("\n", 64, 0), ("\x03", 130, 0)])
@@ -60,8 +60,8 @@ def test_the_question(tmp_path: Path, answer: str, code: int, bought: int) -> No
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
-        screen, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
-        assert left == code, screen
+        screen, exit_code = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
+        assert exit_code == code, screen
         assert sandbox.ledger()["accepted"] == bought
         if bought:
             assert "3/3 done" in screen
@@ -95,8 +95,8 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
 
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "5"]
         dialogue = (("Buy 5 first for about $0.20?", "y\n"), ("Buy the other 3 for about $0.12?", look))
-        screen, left = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert (left, sandbox.ledger()["accepted"]) == (code, bought), screen
+        screen, exit_code = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
         assert "to buy          8 pictures" in screen
         assert "4 pictures were bought by the run in outputs/a and cost nothing here" in screen
         assert "canary: 5 of 5 done, $0.20 spent" in screen
@@ -105,15 +105,15 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
         assert len(set(first)) == 5
         assert not before & set(first)
         table = rows(tmp_path / "outputs" / "m")
-        taken = [row for row in table if row["result_reused_from"]]
-        assert [(row["sku"], row["result_status"], row["result_cost_usd"]) for row in taken] == [
+        reused_rows = [row for row in table if row["result_reused_from"]]
+        assert [(row["sku"], row["result_status"], row["result_cost_usd"]) for row in reused_rows] == [
             (f"sku-{n}", "done", 0.0) for n in range(1, 5)
         ]
         paid = sum(float(str(row["result_cost_usd"] or 0)) for row in table)
         assert round(paid, 2) == round(0.04 * (bought - 4), 2)
         if code:  # the same command shows the same canary, and asks about the rest alone
-            screen, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
-            assert (left, sandbox.ledger()["accepted"]) == (0, 12), screen
+            screen, exit_code = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
+            assert (exit_code, sandbox.ledger()["accepted"]) == (0, 12), screen
             assert "canary: 5 of 5 done, $0.20 spent" in screen
             assert (
                 "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in screen
@@ -182,8 +182,8 @@ def test_a_price_that_turns_out_higher_than_quoted_is_asked_about_again(
     with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5"]
         dialogue = (("Buy 5 pictures for about $0.20?", "y\n"), ("Buy the other 4 for about $0.36?", answer))
-        screen, left = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert (left, sandbox.ledger()["accepted"]) == (code, bought), screen
+        screen, exit_code = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
         assert f"{bought} done" in screen[screen.rindex("[y/N]: ") :]
         assert (tmp_path / "outputs" / "m" / "results.csv").exists()
 

@@ -34,19 +34,19 @@ NASTY = f"\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x9b31m\u202eabc\u2066\r\n{FORGED}\r\x
 """Clears the screen, goes home, names the window, colours, turns the reading order, and begins lines of its own."""
 
 
-def raw(shown: str) -> set[str]:
+def raw(screen: str) -> set[str]:
     """What must not be on a screen. A carriage return is taken as the terminal's own line end or the bar's way back."""
-    return set(re.sub(r"[\r\n]", "", shown)) & set(CONTROLS + MARKS)
+    return set(re.sub(r"[\r\n]", "", screen)) & set(CONTROLS + MARKS)
 
 
-def forged(shown: str) -> list[str]:
+def forged(screen: str) -> list[str]:
     """The lines that begin as a line of ours would."""
-    return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", shown) if line.strip().startswith(FORGED)]
+    return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", screen) if line.strip().startswith(FORGED)]
 
 
-def check(shown: str) -> None:
-    assert not raw(shown), (sorted(raw(shown)), shown)
-    assert not forged(shown), shown
+def check(screen: str) -> None:
+    assert not raw(screen), (sorted(raw(screen)), screen)
+    assert not forged(screen), screen
 
 
 def sheet(folder: Path, image: str = "https://images.example.com/a.png", *, header: str = f"note{NASTY}") -> str:
@@ -66,8 +66,8 @@ def answer_with(status: int, payload: dict[str, object]) -> type[BaseHTTPRequest
     class Service(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _reply(self, code: int, told: object) -> None:
-            body = json.dumps(told).encode()
+        def _reply(self, code: int, payload: object) -> None:
+            body = json.dumps(payload).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -160,9 +160,9 @@ def test_what_the_service_says_is_text(
     name = sheet(tmp_path)
     with service(status, payload) as url:
         run = ("run", name, "--yes", "--base-url", url, "--out", "out", "--stuck-after", "1", "--verbose")
-        screen, left = at(*run, cwd=tmp_path)
+        screen, exit_code = at(*run, cwd=tmp_path)
         check(screen)
-        assert code in (None, left), screen
+        assert code in (None, exit_code), screen
         assert "owned" in screen, screen
         for command in ("status", "doubt", "audit"):
             screen, _ = at(command, "out", cwd=tmp_path)
@@ -171,8 +171,8 @@ def test_what_the_service_says_is_text(
 
 def test_log_json_is_still_json(tmp_path: Path) -> None:
     """An id goes into the log with the very letters that it has, and none of them steers the terminal."""
-    told = f"r/1{NASTY}"
-    with service(200, {"request_id": told}) as url:
+    request_id = f"r/1{NASTY}"
+    with service(200, {"request_id": request_id}) as url:
         completed = subprocess.run(
             [*COMMAND, "run", sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
             cwd=tmp_path,
@@ -182,7 +182,7 @@ def test_log_json_is_still_json(tmp_path: Path) -> None:
         )
     check(completed.stderr.decode())
     lines = [json.loads(line) for line in completed.stderr.decode().split("\n") if line.startswith("{")]
-    assert told in {line.get("request_id") for line in lines}, completed.stderr
+    assert request_id in {line.get("request_id") for line in lines}, completed.stderr
     for command in ("status", "audit"):
         check(at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
 

@@ -17,8 +17,8 @@ from tests.support.cli import inside as batchedit
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=4_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as running:
+        yield running
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -79,10 +79,10 @@ def test_a_received_run_does_not_choose_the_service(
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("UPDATE jobs SET state = 'failed'")
     monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "another person"))
-    seen = sandbox.ledger()
+    ledger_before = sandbox.ledger()
     refused = batchedit(command, "outputs/m", cwd=tmp_path, code=64)
     assert f"--base-url {sandbox.url}" in refused.stderr
-    assert sandbox.ledger() == seen
+    assert sandbox.ledger() == ledger_before
 
 
 def test_a_service_that_was_typed_once_is_known_and_shown(tmp_path: Path, sandbox: RunningSandbox) -> None:

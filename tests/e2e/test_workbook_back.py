@@ -116,14 +116,14 @@ def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_pat
     notes = {2: "n" * 40_000, 4: "m" * 32_768}
     lines = [f"00{n},{link % n},make ad {n},{notes.get(n, '')}" for n in range(1, 5)]
     (tmp_path / "m.csv").write_text("sku,image,prompt,Notes\n" + "\n".join(lines) + "\n")
-    told = (
+    warning = (
         "results.xlsx has 2 rows with a cell that is cut, since a cell of Excel holds 32,767 characters "
         "(row 3 (002), row 5 (004)); results.csv has all of it"
     )
     ended = inside("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
-    assert f"  warning: {told}" in ended.stdout
+    assert f"  warning: {warning}" in ended.stdout
     again = inside("results", "o", "--format", "xlsx", cwd=tmp_path)
-    assert f"warning: {told}" in again.stderr
+    assert f"warning: {warning}" in again.stderr
     assert "warning" not in inside("results", "o", "--format", "csv", cwd=tmp_path).stderr
     sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
     assert sheet is not None
