@@ -105,9 +105,9 @@ def test_a_sheet_that_was_saved_between_its_opening_and_its_digest_was_bought_wi
     newer = sheet.read_text(encoding="utf-8").replace("sku,image,prompt", "sku,image,note") + ",,\n"
 
     def opened_and_saved(source: Path, settings: Settings, name: str, header_row: int | None = None) -> Manifest:
-        source_file = open_source(source, settings, name, header_row)
+        opened_manifest = open_source(source, settings, name, header_row)
         sheet.write_text(newer, encoding="utf-8")
-        return source_file
+        return opened_manifest
 
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
         with monkeypatch.context() as patch:
