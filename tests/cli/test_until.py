@@ -14,7 +14,7 @@ from tests.property.people import write_sheet
 from tests.support.offline import URL, World
 
 
-def told_the_time(monkeypatch: pytest.MonkeyPatch, at: Callable[[], float]) -> None:
+def set_time(monkeypatch: pytest.MonkeyPatch, at: Callable[[], float]) -> None:
     """The options are read at ``at()`` seconds since the epoch."""
 
     class Told(dt.datetime):
@@ -54,7 +54,7 @@ def test_a_night_in_which_the_clocks_change_stopped_an_hour_off(
     monkeypatch: pytest.MonkeyPatch, started: str, until: str, stops: str
 ) -> None:
     at = dt.datetime.strptime(started, "%Y-%m-%d %H:%M").timestamp()  # noqa: DTZ007 - the wall's time
-    told_the_time(monkeypatch, lambda: at)
+    set_time(monkeypatch, lambda: at)
     moment = option_values.parse_time_of_day(until)
     assert moment is not None
     assert dt.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M") == stops  # noqa: DTZ006 - the wall's time
@@ -67,7 +67,7 @@ def test_until_a_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """
     world = World(tmp_path, latency="1")
     sheet, folder = world.folder / "s.csv", world.folder / "outputs" / "s"
-    told_the_time(monkeypatch, lambda: world.now)
+    set_time(monkeypatch, lambda: world.now)
 
     def wall(seconds: float) -> str:
         return dt.datetime.fromtimestamp(world.now + seconds).strftime("%H:%M:%S")  # noqa: DTZ006 - the wall's time

@@ -12,13 +12,13 @@ from batchedit.core.model import State
 from batchedit.planning.plan import Plan
 
 
-def planned(**facts: object) -> str:
+def format_planned(**facts: object) -> str:
     about: dict[str, object] = {"source": "m.csv", "folder": Path("outputs/m"), "model": "a/b", "rows": 3, "to_buy": 0}
     return format_plan(Plan(**{**about, "reused": 0, **facts}))  # type: ignore[arg-type]
 
 
 def test_a_plan_of_nothing_to_do_listed_its_zeros_and_their_price() -> None:
-    plan_text = planned(reused=3, lines=3, price=40_000, price_source="the catalogue")
+    plan_text = format_planned(reused=3, lines=3, price=40_000, price_source="the catalogue")
     assert plan_text.splitlines() == [
         "m.csv: 3 rows, a/b",
         "  pictures        3 done",
@@ -28,7 +28,7 @@ def test_a_plan_of_nothing_to_do_listed_its_zeros_and_their_price() -> None:
 
 
 def test_a_plan_of_invalid_rows_alone_said_that_the_price_is_unknown() -> None:
-    plan_text = planned(invalid_rows=3, matrix=[("sizes", 2)])
+    plan_text = format_planned(invalid_rows=3, matrix=[("sizes", 2)])
     assert plan_text.splitlines() == [
         "m.csv: 3 rows, a/b",
         "  to buy          nothing",
@@ -38,8 +38,8 @@ def test_a_plan_of_invalid_rows_alone_said_that_the_price_is_unknown() -> None:
 
 
 def test_a_price_that_nobody_tells_is_said_with_what_to_type() -> None:
-    assert "  price           unknown: no catalogue names it; --price USD shows the sum" in planned(to_buy=3)
-    plan_text = planned(to_buy=3, other_price="$0.08 per second")
+    assert "  price           unknown: no catalogue names it; --price USD shows the sum" in format_planned(to_buy=3)
+    plan_text = format_planned(to_buy=3, other_price="$0.08 per second")
     assert "$0.08 per second (the catalogue); what a picture costs is unknown: --price USD shows the sum" in plan_text
 
 

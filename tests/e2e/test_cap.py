@@ -36,14 +36,14 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-def caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | None]]]:
+def read_caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | None]]]:
     """The cap that holds, and every change of it, in micro-dollars."""
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
         changes = [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
         return checkpoint.cap, changes
 
 
-def kept_in_settings(folder: Path) -> object:
+def read_kept_setting(folder: Path) -> object:
     return tomllib.loads((folder / "outputs" / "m" / "settings.toml").read_text()).get("max-cost")
 
 
@@ -54,8 +54,8 @@ def test_a_run_without_max_cost_keeps_the_cap_it_has(tmp_path: Path, nursery: Nu
     again = nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=75)
     assert "at most         $0.09 (this run's --max-cost 0.09; --max-cost none lifts it)" in again.stdout + again.stderr
     assert sandbox.ledger()["charged_usd"] <= 0.09
-    assert caps(tmp_path) == (90_000, [(None, 90_000)])
-    assert kept_in_settings(tmp_path) == "0.09"
+    assert read_caps(tmp_path) == (90_000, [(None, 90_000)])
+    assert read_kept_setting(tmp_path) == "0.09"
 
 
 def test_a_cap_is_lifted_by_none_alone_and_each_change_is_told_and_kept(
@@ -67,8 +67,8 @@ def test_a_cap_is_lifted_by_none_alone_and_each_change_is_told_and_kept(
     assert "$0.10 (--max-cost; it was $0.05)" in higher.stdout + higher.stderr
     lifted = nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=1)
     assert "no limit (--max-cost none; it was $0.10)" in lifted.stdout + lifted.stderr
-    assert caps(tmp_path) == (None, [(None, 50_000), (50_000, 100_000), (100_000, None)])
-    assert kept_in_settings(tmp_path) is None
+    assert read_caps(tmp_path) == (None, [(None, 50_000), (50_000, 100_000), (100_000, None)])
+    assert read_kept_setting(tmp_path) is None
     assert audit(str(tmp_path / "outputs" / "m"), {})[1].findings == []
 
 
@@ -79,8 +79,8 @@ def test_a_cap_that_the_person_said_no_to_does_not_hold(
     nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
     for more in (("--max-cost", "9"), ("--max-cost", "none")):
         nursery.run("run", "m.csv", "--base-url", sandbox.url, *more, cwd=tmp_path, code=64)
-        assert caps(tmp_path) == (50_000, [(None, 50_000)])
-        assert kept_in_settings(tmp_path) == "0.05"
+        assert read_caps(tmp_path) == (50_000, [(None, 50_000)])
+        assert read_kept_setting(tmp_path) == "0.05"
 
 
 def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox) -> None:
@@ -102,14 +102,14 @@ def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, nursery: Nurs
     ):
         if aside:
             record = aside.pop()
-            rescue(folder, record.id, record.job.key, Accepted(time(), Handle(bought(sandbox, record))))
+            rescue(folder, record.id, record.job.key, Accepted(time(), Handle(buy_directly(sandbox, record))))
         nursery.run(*command, cwd=tmp_path, code=None)
-        assert caps(tmp_path) == (90_000, [(None, 90_000)]), command
+        assert read_caps(tmp_path) == (90_000, [(None, 90_000)]), command
     assert audit(str(folder), {})[1].findings == []
     assert not (folder / "accepted.jsonl").exists()
 
 
-def bought(sandbox: RunningSandbox, record: Record) -> str:
+def buy_directly(sandbox: RunningSandbox, record: Record) -> str:
     """The id of a request that the sandbox took."""
     answer = httpx.post(
         f"{sandbox.url}/v1/models/{record.job.model}",
@@ -135,7 +135,7 @@ def test_the_first_cap_of_a_run_was_lost_with_the_no_or_the_refusal_behind_it(tm
     cap_options = ("--max-cost", "0.05") if how == "a no" else ("--max-cost", "0.05", "--yes")
     with serve(SandboxConfig(latency="0", plain_files=2_000, catalogue=how == "a no")) as service:
         inside("run", "m.csv", "--base-url", service.url, *cap_options, cwd=tmp_path, code=64)
-        assert caps(tmp_path) == (50_000, [(None, 50_000)])
+        assert read_caps(tmp_path) == (50_000, [(None, 50_000)])
         status = inside("status", "m", cwd=tmp_path, code=None).stdout
         assert "killed" not in status, "its process ended in order"
         assert "batchedit run outputs/m" in status

@@ -180,13 +180,13 @@ def test_a_broken_cache_is_begun_anew(tmp_path: Path) -> None:
     cache.close()
 
 
-def table(path: Path, links: list[str]) -> None:
+def write_table(path: Path, links: list[str]) -> None:
     path.write_text("sku,image,prompt\n" + "".join(f"{n},{link},ad {n}\n" for n, link in enumerate(links, 1)))
 
 
 def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
     names = ["fine.png", "gone.png", "huge.png", "fine.png", "large.png", "busy.png", "page"]
-    table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
+    write_table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
     completed = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
     assert sandbox.ledger()["submits_seen"] == 0
     for row, reason in ((3, "leads nowhere"), (4, "is 26.0 MB"), (8, "is a web page")):
@@ -215,9 +215,9 @@ def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web:
 
 
 def test_plan_checks_too_and_what_is_bought_is_not_asked_again(tmp_path: Path, web: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{web.url}/also.png"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/also.png"])
     batchedit("run", "m.csv", *on(sandbox, "--no-check-images"), cwd=tmp_path)
-    table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
     completed = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     assert "row 3 (" in completed.stdout
     assert {path for _, path, _ in web.asked} == {"/gone.png"}
@@ -225,7 +225,7 @@ def test_plan_checks_too_and_what_is_bought_is_not_asked_again(tmp_path: Path, w
 
 def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox) -> None:
     """A bad row makes room for the next one, and that one is asked about too."""
-    table(
+    write_table(
         tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("gone.png?1", "fine.png?2", "gone.png?3", "fine.png?4")]
     )
     with (tmp_path / "m.csv").open("a") as file:
@@ -241,7 +241,7 @@ def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox)
 
 def test_a_sheet_of_product_pages_is_noticed_before_it_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
     """The first edition bought each row of a sheet whose links are pages. Asked about are 20 distinct links, no more."""
-    table(tmp_path / "m.csv", [f"{web.url}/page?{n}" for n in range(30)] + [f"{web.url}/fine.png"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/page?{n}" for n in range(30)] + [f"{web.url}/fine.png"])
     planned = batchedit("plan", "m.csv", "--base-url", sandbox.url, "--price", "0.04", cwd=tmp_path).stdout
     assert f"20 of 20 links are web pages, not pictures (row 2 (1): {web.url}/page?0 is a web page" in planned
     assert "--check-images asks about every link" in planned
@@ -256,7 +256,7 @@ def test_a_sheet_of_product_pages_is_noticed_before_it_is_bought(tmp_path: Path,
 
 
 def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web, sandbox) -> None:
-    table(
+    write_table(
         tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "gone.png", "moved.png")]
     )
     stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
@@ -269,21 +269,21 @@ def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web
 
 def test_a_quiet_run_bought_pages_without_a_word(tmp_path: Path, web: Web, sandbox) -> None:
     """``-q`` says only what is wrong, and left the plan's warnings out with the plan."""
-    table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "moved.png")])
+    write_table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "moved.png")])
     stderr = batchedit("run", "m.csv", *on(sandbox, "-q"), cwd=tmp_path).stderr
     assert f"warning: 1 of 4 links is a web page, not a picture (row 4 (3): {web.url}/page is a web page" in stderr
     assert "to buy" not in stderr
 
 
 def test_what_is_out_of_reach_from_here_is_one_note(tmp_path: Path, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
+    write_table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
     stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
     assert "note: 3 of 3 links did not answer this machine" in stderr
     assert sandbox.ledger()["accepted"] == 3
 
 
 def test_a_sandbox_of_its_own_and_links_elsewhere_are_never_asked(tmp_path: Path, web: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{web.url}/page"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/page"])
     batchedit("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
     batchedit("plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", cwd=tmp_path)
     assert not web.asked
@@ -331,7 +331,7 @@ def short_lived(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     return web
 
 
-def photo(colour: int) -> bytes:
+def make_photo(colour: int) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (20, 20), (colour, 9, 9)).save(out, "PNG")
     return out.getvalue()
@@ -342,26 +342,26 @@ def test_links_that_die_within_hours_are_fetched_with_the_sheet(
 ) -> None:
     """The first edition sent Airtable's links, and the service found nothing behind them at three in the morning."""
     for colour, name in enumerate(("one", "two")):
-        monkeypatch.setitem(PAGES, f"/{name}.png", Page(body=photo(colour), size=len(photo(colour))))
-    table(tmp_path / "m.csv", [f"{short_lived.url}/{name}.png" for name in ("one", "two")])
+        monkeypatch.setitem(PAGES, f"/{name}.png", Page(body=make_photo(colour), size=len(make_photo(colour))))
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/{name}.png" for name in ("one", "two")])
     completed = batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.04", "--price", "0.04"), cwd=tmp_path, code=75)
     assert "2 pictures behind Airtable links, which die after some hours: fetched to this machine" in completed.stderr
     for name in ("one", "two"):
         monkeypatch.setitem(PAGES, f"/{name}.png", Page(410, body=b"", size=0))
     batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path)
     sent = [image for job in sandbox.ledger(full=True)["requests"] for image in job["images"]]
-    assert sorted(sent) == sorted(f"sha256:{sha256(photo(colour)).hexdigest()}" for colour in range(2))
+    assert sorted(sent) == sorted(f"sha256:{sha256(make_photo(colour)).hexdigest()}" for colour in range(2))
     assert sandbox.ledger()["accepted"] == 2
 
     for colour, name in enumerate(("one", "two")):  # exported again: other links, the same pictures
-        monkeypatch.setitem(PAGES, f"/{name}-again.png", Page(body=photo(colour), size=len(photo(colour))))
-    table(tmp_path / "m.csv", [f"{short_lived.url}/{name}-again.png" for name in ("one", "two")])
+        monkeypatch.setitem(PAGES, f"/{name}-again.png", Page(body=make_photo(colour), size=len(make_photo(colour))))
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/{name}-again.png" for name in ("one", "two")])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
 
 def test_a_short_lived_link_that_is_dead_is_a_row_error(tmp_path: Path, short_lived: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{short_lived.url}/gone.png", f"{short_lived.url}/login"])
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/gone.png", f"{short_lived.url}/login"])
     stdout = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
     assert "leads nowhere: there is no picture (HTTP 404); Airtable's links die after some hours" in stdout
     assert "is a web page" in stdout

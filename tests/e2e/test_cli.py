@@ -22,7 +22,7 @@ def sandbox():
         yield running
 
 
-def statuses(folder: Path) -> Counter[str]:
+def count_statuses(folder: Path) -> Counter[str]:
     return Counter(str(row["result_status"]) for row in rows(folder))
 
 
@@ -74,7 +74,7 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
         assert fragment in refused.stdout + refused.stderr
     assert sandbox.ledger()["submits_seen"] == 0
     batchedit("run", "m.csv", *on(sandbox, "--skip-invalid"), cwd=tmp_path)
-    assert statuses(tmp_path / "outputs" / "m") == {"done": 1, "invalid": 3}
+    assert count_statuses(tmp_path / "outputs" / "m") == {"done": 1, "invalid": 3}
     assert sandbox.ledger()["accepted"] == 1
 
 
@@ -153,7 +153,7 @@ def test_limit_means_the_first_pictures_and_means_them_again(tmp_path: Path, san
         assert sandbox.ledger()["accepted"] == 4
     batchedit("run", "m.csv", *on(sandbox, "--limit", 6), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 6
-    assert statuses(tmp_path / "outputs" / "m") == {"done": 6, "planned": 3}
+    assert count_statuses(tmp_path / "outputs" / "m") == {"done": 6, "planned": 3}
 
 
 def test_every_cell_comes_back_byte_for_byte(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -189,7 +189,7 @@ def test_failed_jobs_are_told_and_bought_anew_only_by_retry(tmp_path: Path) -> N
         assert sandbox.ledger()["accepted"] == 7
         batchedit("retry", "outputs/m", "--yes", "--match", "polic", "--moderated", cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 8
-    assert statuses(tmp_path / "outputs" / "m") == {"done": 6}
+    assert count_statuses(tmp_path / "outputs" / "m") == {"done": 6}
     assert not (tmp_path / "outputs" / "m" / "failed.csv").exists()
 
 
@@ -200,10 +200,10 @@ def test_a_stuck_job_is_paid_for_and_never_bought_again(tmp_path: Path) -> None:
         completed = batchedit("run", "m.csv", *on(sandbox, *stuck), cwd=tmp_path, code=75)
         assert "to collect what was bought: batchedit fetch outputs/m" in completed.stdout
         assert "retry" not in completed.stdout
-        assert statuses(tmp_path / "outputs" / "m") == {"done": 2, "uncollected": 1}
+        assert count_statuses(tmp_path / "outputs" / "m") == {"done": 2, "uncollected": 1}
         batchedit("retry", "m.csv", "--yes", cwd=tmp_path, code=64)
         batchedit("fetch", "m.csv", "--stuck-after", 30, cwd=tmp_path)
-        assert statuses(tmp_path / "outputs" / "m") == {"done": 3}
+        assert count_statuses(tmp_path / "outputs" / "m") == {"done": 3}
         assert sandbox.ledger()["accepted"] == 3
 
 
@@ -211,7 +211,7 @@ def test_cancel_what_is_queued(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(latency="20", slots=1, plain_files=4_000)) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "-j", 5, "--stuck-after", 1), cwd=tmp_path, code=75)
-        assert statuses(tmp_path / "outputs" / "m") == {"uncollected": 5}
+        assert count_statuses(tmp_path / "outputs" / "m") == {"uncollected": 5}
         completed = batchedit("cancel", "m.csv", cwd=tmp_path)
         assert "4 cancelled; 1 too late" in completed.stdout
         assert sandbox.ledger()["cancelled"] == 4
@@ -231,11 +231,11 @@ def test_cancel_after_a_stop(tmp_path: Path) -> None:
         child.communicate(timeout=90)
         completed = batchedit("cancel", "m.csv", cwd=tmp_path)
         assert "4 cancelled; 1 too late" in completed.stdout
-        assert statuses(tmp_path / "outputs" / "m")["cancelled"] == 4
+        assert count_statuses(tmp_path / "outputs" / "m")["cancelled"] == 4
         batchedit("fetch", "m.csv", "--stuck-after", 1, cwd=tmp_path, code=75)
         ledger = sandbox.ledger()
         assert (ledger["cancelled"], ledger["accepted"]) == (4, 5)
-        assert statuses(tmp_path / "outputs" / "m") == {"cancelled": 4, "uncollected": 1}
+        assert count_statuses(tmp_path / "outputs" / "m") == {"cancelled": 4, "uncollected": 1}
 
 
 @pytest.mark.parametrize("shape", ["string", "array"])
@@ -256,7 +256,7 @@ def test_a_server_that_tells_the_state_at_status_only(tmp_path: Path) -> None:
         ledger = sandbox.ledger()
     assert ledger["accepted"] == 4
     assert ledger["status_polls"] > 0
-    assert statuses(tmp_path / "outputs" / "m") == {"done": 4}
+    assert count_statuses(tmp_path / "outputs" / "m") == {"done": 4}
 
 
 SCHEMA = {

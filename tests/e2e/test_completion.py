@@ -37,7 +37,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def in_bash(folder: Path, env: dict[str, str], *arguments: str) -> list[str]:
+def complete_in_bash(folder: Path, env: dict[str, str], *arguments: str) -> list[str]:
     script = (
         'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"\n'
         'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _batchedit_completion batchedit\n'
@@ -57,16 +57,16 @@ def test_the_help_names_each_command_under_a_heading() -> None:
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path, shell: dict[str, str]) -> None:
-    assert in_bash(tmp_path, shell, "batchedit", "stat") == ["status"]
-    assert in_bash(tmp_path, shell, "batchedit", "run", "--max") == ["--max-cost"]
-    assert in_bash(tmp_path, shell, "batchedit", "run", "--on-doubt", "buy") == ["buy-again"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "stat") == ["status"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "run", "--max") == ["--max-cost"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "run", "--on-doubt", "buy") == ["buy-again"]
 
 
 def test_bash_completes_the_columns_of_the_sheet(tmp_path: Path, shell: dict[str, str]) -> None:
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
 
 
 def test_a_column_behind_its_field_was_not_completed_at_a_real_prompt_of_bash(
@@ -96,8 +96,8 @@ def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, 
         cwd=tmp_path, env=shell, capture_output=True, check=True,
     )  # fmt: skip
     assert [entry.folder.name for entry in Register.of(shell).entries()] == ["spring"]
-    assert in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
-    assert in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here; CI installs one")

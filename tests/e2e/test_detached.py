@@ -52,45 +52,45 @@ def slow() -> Iterator[RunningSandbox]:
 def _nobody_is_left_behind(tmp_path: Path) -> Iterator[None]:
     """A test that fails half way leaves a process that would wait for its service through the night."""
     yield
-    if (run_of(tmp_path) / "checkpoint.sqlite").exists() and (pid := now(tmp_path).pid):
+    if (find_run(tmp_path) / "checkpoint.sqlite").exists() and (pid := read_live_state(tmp_path).pid):
         os.kill(pid, signal.SIGKILL)
 
 
-def bought(sandbox: RunningSandbox) -> int:
+def count_bought(sandbox: RunningSandbox) -> int:
     count: int = sandbox.ledger()["submits_seen"]
     return count
 
 
-def command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any) -> Command:
+def make_command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any) -> Command:
     keep_typed(environment(), sandbox.url)
     out = {"out": str(folder / "outputs" / "m")} if verb == "run" else {}
     return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **settings})
 
 
-def asked(command_to_offer: Command) -> Offer:
+def get_offer(command_to_offer: Command) -> Offer:
     """What a page does before it shows the price."""
     offered = anyio.run(offer, command_to_offer, Unattended(environment()))
     assert isinstance(offered, Offer), offered
     return offered
 
 
-def begun(confirmation: Confirmation) -> Launch:
+def begin_run(confirmation: Confirmation) -> Launch:
     return start(confirmation, environment(), patience=90)
 
 
-def run_of(folder: Path) -> Path:
+def find_run(folder: Path) -> Path:
     return folder / "outputs" / "m"
 
 
-def now(folder: Path) -> LiveState:
-    return live(str(run_of(folder)))
+def read_live_state(folder: Path) -> LiveState:
+    return live(str(find_run(folder)))
 
 
-def over(folder: Path) -> bool:
-    return not now(folder).alive
+def has_ended(folder: Path) -> bool:
+    return not read_live_state(folder).alive
 
 
-def shown(terminal: int, expected: bytes) -> bytes:
+def read_until_shown(terminal: int, expected: bytes) -> bytes:
     """What comes from a terminal's other side until ``words`` are there; a process that says no more fails the test."""
     output = b""
 
@@ -120,15 +120,15 @@ def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: Run
         stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    assert b"Buy 3 pictures for about $0.12?" in shown(ours, b"[y/N]")
+    assert b"Buy 3 pictures for about $0.12?" in read_until_shown(ours, b"[y/N]")
     os.write(ours, b"y\n")
-    shown(ours, b"to see how it goes")
+    read_until_shown(ours, b"to see how it goes")
     until(lambda: parent.poll() is not None)
     assert parent.returncode == 0
     os.close(ours)
-    until(lambda: over(tmp_path))
-    assert (now(tmp_path).state, now(tmp_path).jobs, bought(sandbox)) == ("finished", {"done": 3}, 3)
-    until(lambda: "3 done" in (run_of(tmp_path) / "process.log").read_text(encoding="utf-8"))  # said at the very end
+    until(lambda: has_ended(tmp_path))
+    assert (read_live_state(tmp_path).state, read_live_state(tmp_path).jobs, count_bought(sandbox)) == ("finished", {"done": 3}, 3)
+    until(lambda: "3 done" in (find_run(tmp_path) / "process.log").read_text(encoding="utf-8"))  # said at the very end
 
 
 @pytest.mark.parametrize("how", ["an option", "the environment"])
@@ -142,8 +142,8 @@ def test_what_a_detached_run_said_was_half_json(tmp_path: Path, sandbox: Running
         [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=environ, check=True, capture_output=True
     )
     assert [json.loads(line)["event"] for line in completed.stderr.splitlines()][-1] == "ended"
-    log = run_of(tmp_path) / "process.log"
-    until(lambda: over(tmp_path) and '"event":"ended"' in log.read_text(encoding="utf-8"))
+    log = find_run(tmp_path) / "process.log"
+    until(lambda: has_ended(tmp_path) and '"event":"ended"' in log.read_text(encoding="utf-8"))
     events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     names = [event["event"] for event in events]
     assert names[-1] == "ended"
@@ -153,7 +153,7 @@ def test_what_a_detached_run_said_was_half_json(tmp_path: Path, sandbox: Running
 def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: RunningSandbox) -> None:
     """And a hang-up means nothing to it, for it has no terminal."""
     manifest(tmp_path / "m.csv", 2)
-    confirmation = asked(command(tmp_path, slow)).confirmation
+    confirmation = get_offer(make_command(tmp_path, slow)).confirmation
     script = (
         "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
         "from batchedit.commands.launch import start; start(Confirmation.read(json.loads(sys.argv[1]))); "
@@ -164,20 +164,20 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
         [sys.executable, "-c", script, confirmation_json], env=environment(), check=False, timeout=90, cwd=tmp_path
     )
     assert killed.returncode == -signal.SIGKILL
-    until(lambda: bought(slow) == 2)
-    pid = now(tmp_path).pid
+    until(lambda: count_bought(slow) == 2)
+    pid = read_live_state(tmp_path).pid
     assert os.getsid(pid) == pid  # Ctrl-C at the terminal means others
     os.kill(pid, signal.SIGHUP)
-    wish(str(run_of(tmp_path)), stop=True, who="Dana")
-    until(lambda: over(tmp_path))
-    ended = now(tmp_path)
+    wish(str(find_run(tmp_path)), stop=True, who="Dana")
+    until(lambda: has_ended(tmp_path))
+    ended = read_live_state(tmp_path)
     assert (ended.state, ended.stopped, ended.code) == ("stopped", "stopped, as Dana wished", 75)
 
 
 # --- what was confirmed and nothing else -------------------------------------------------------------
 
 
-def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
+def carry_out_here(confirmation: Confirmation, folder: Path, code: int) -> str:
     """What the process says that the confirmation is given to; here in this one, which saves the start of a Python."""
     path = Desk(environment()).hand_in(confirmation)
     completed = inside("confirmed", path, cwd=folder, code=code)
@@ -186,46 +186,46 @@ def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
 
 def test_a_sheet_that_was_saved_between_the_question_and_the_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 3)
-    offered = asked(command(tmp_path, sandbox))
+    offered = get_offer(make_command(tmp_path, sandbox))
     manifest(tmp_path / "m.csv", 3, prefix="other")
     with pytest.raises(BatcheditError, match="changed since the yes was said; nothing was bought") as refused:
-        begun(offered.confirmation)
-    assert (refused.value.code, bought(sandbox)) == (64, 0)
-    assert refused.value.hint.endswith(f"batchedit run {run_of(tmp_path)}")
+        begin_run(offered.confirmation)
+    assert (refused.value.code, count_bought(sandbox)) == (64, 0)
+    assert refused.value.hint.endswith(f"batchedit run {find_run(tmp_path)}")
 
 
 def test_another_run_bought_half_of_it_meanwhile(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 4)
-    offered = asked(command(tmp_path, sandbox))
+    offered = get_offer(make_command(tmp_path, sandbox))
     manifest(tmp_path / "n.csv", 2)
     inside("run", "n.csv", *on(sandbox), cwd=tmp_path)
-    assert "2 pictures would be bought now, and the yes was for 4" in carried(offered.confirmation, tmp_path, 64)
-    assert bought(sandbox) == 2
+    assert "2 pictures would be bought now, and the yes was for 4" in carry_out_here(offered.confirmation, tmp_path, 64)
+    assert count_bought(sandbox) == 2
 
 
 def test_a_price_that_rose_and_a_cap_that_was_changed(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 2)
-    confirmation = asked(command(tmp_path, sandbox, max_cost=5_000_000)).confirmation
-    with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
+    confirmation = get_offer(make_command(tmp_path, sandbox, max_cost=5_000_000)).confirmation
+    with closing(open_checkpoint(find_run(tmp_path) / "checkpoint.sqlite")) as checkpoint:
         checkpoint.top_price = 50_000
         checkpoint.put("top_price", "50000")
-    assert "costs $0.05 now, and the yes was for $0.04" in carried(confirmation, tmp_path, 64)
-    with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
+    assert "costs $0.05 now, and the yes was for $0.04" in carry_out_here(confirmation, tmp_path, 64)
+    with closing(open_checkpoint(find_run(tmp_path) / "checkpoint.sqlite")) as checkpoint:
         checkpoint.put("top_price", "")
     other = replace(confirmation, cap=3_000_000, nonce="another")
-    assert "the cap is $5.00 now, and the yes was for $3.00" in carried(other, tmp_path, 64)
-    assert bought(sandbox) == 0
+    assert "the cap is $5.00 now, and the yes was for $3.00" in carry_out_here(other, tmp_path, 64)
+    assert count_bought(sandbox) == 0
 
 
 def test_two_tabs_say_yes_at_once_and_one_buys(tmp_path: Path, slow: RunningSandbox) -> None:
     """Both to one question, and a third to a question of its own that stood at the same time."""
     manifest(tmp_path / "m.csv", 2)
-    run_command = command(tmp_path, slow)
-    first, other = asked(run_command).confirmation, asked(run_command).confirmation
+    run_command = make_command(tmp_path, slow)
+    first, other = get_offer(run_command).confirmation, get_offer(run_command).confirmation
 
     def outcome(confirmation: Confirmation) -> int:
         try:
-            begun(confirmation)
+            begin_run(confirmation)
         except BatcheditError as error:
             return error.code
         return 0
@@ -233,12 +233,12 @@ def test_two_tabs_say_yes_at_once_and_one_buys(tmp_path: Path, slow: RunningSand
     with ThreadPoolExecutor(3) as tabs:
         codes = list(tabs.map(outcome, (first, first, other)))
     assert sorted(codes)[:1] + [code for code in codes if code not in {64, 75}] == [0, 0], codes
-    until(lambda: bought(slow) == 2)
+    until(lambda: count_bought(slow) == 2)
     with pytest.raises(BatcheditError):
-        begun(first)
-    wish(str(run_of(tmp_path)), stop=True)
-    until(lambda: over(tmp_path))
-    assert bought(slow) == 2
+        begin_run(first)
+    wish(str(find_run(tmp_path)), stop=True)
+    until(lambda: has_ended(tmp_path))
+    assert count_bought(slow) == 2
 
 
 def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> None:
@@ -246,13 +246,13 @@ def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> 
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(**QUICK, faults=("job:failed=1",))) as sandbox:
         inside("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
-        again = command(tmp_path, sandbox, "retry", "outputs/m")
-        first, other = asked(again).confirmation, asked(again).confirmation
-        carried(first, tmp_path, 1)
+        again = make_command(tmp_path, sandbox, "retry", "outputs/m")
+        first, other = get_offer(again).confirmation, get_offer(again).confirmation
+        carry_out_here(first, tmp_path, 1)
         with pytest.raises(UsageError, match="used already; nothing was bought a second time"):
             Desk(environment()).hand_in(first)
-        assert "changed since the yes was said" in carried(other, tmp_path, 64)
-        assert bought(sandbox) == 2
+        assert "changed since the yes was said" in carry_out_here(other, tmp_path, 64)
+        assert count_bought(sandbox) == 2
 
 
 @pytest.mark.parametrize(("mode", "code"), [(0o644, 64), (0o620, 64), (None, 66)])
@@ -280,51 +280,51 @@ def test_a_link_is_no_confirmation(tmp_path: Path) -> None:
 
 def test_the_first_few_wait_for_a_yes_of_their_own_for_the_rest(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 5)
-    first = asked(command(tmp_path, sandbox, canary=2))
+    first = get_offer(make_command(tmp_path, sandbox, canary=2))
     assert first.quote is not None
     assert (first.quote.count, first.quote.rest) == (2, 3)
-    assert "look at them, then buy the rest: batchedit run outputs/m" in carried(first.confirmation, tmp_path, 75)
-    assert (bought(sandbox), now(tmp_path).jobs) == (2, {"done": 2, "planned": 3})
-    live_state = now(tmp_path)
+    assert "look at them, then buy the rest: batchedit run outputs/m" in carry_out_here(first.confirmation, tmp_path, 75)
+    assert (count_bought(sandbox), read_live_state(tmp_path).jobs) == (2, {"done": 2, "planned": 3})
+    live_state = read_live_state(tmp_path)
     assert (live_state.state, live_state.stopped) == ("canary", "the first were bought, and the other 3 wait for your yes")
-    rest = asked(command(tmp_path, sandbox, "resume", "outputs/m", canary=2))
+    rest = get_offer(make_command(tmp_path, sandbox, "resume", "outputs/m", canary=2))
     assert rest.quote is not None
     assert rest.quote.canary is not None
     assert (rest.quote.count, rest.quote.rest, rest.quote.canary.done) == (3, 0, 2)
-    carried(rest.confirmation, tmp_path, 0)
-    assert (bought(sandbox), now(tmp_path).state) == (5, "finished")
+    carry_out_here(rest.confirmation, tmp_path, 0)
+    assert (count_bought(sandbox), read_live_state(tmp_path).state) == (5, "finished")
 
 
 def test_what_may_have_been_bought_is_bought_again_with_a_yes_of_its_own(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
         inside("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
-        offered = asked(replace(command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
+        offered = get_offer(replace(make_command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
         assert offered.quote is not None
         assert offered.quote.count == 1
-        carried(offered.confirmation, tmp_path, 0)
-        assert bought(sandbox) == 3
+        carry_out_here(offered.confirmation, tmp_path, 0)
+        assert count_bought(sandbox) == 3
 
 
 def test_what_was_bought_is_collected_without_a_yes(tmp_path: Path, slow: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
-    begun(asked(command(tmp_path, slow)).confirmation)
-    until(lambda: now(tmp_path).jobs == {"waiting": 1})
-    os.kill(now(tmp_path).pid, signal.SIGKILL)
-    until(lambda: over(tmp_path))
-    fetching = asked(command(tmp_path, slow, "fetch", "outputs/m"))
+    begin_run(get_offer(make_command(tmp_path, slow)).confirmation)
+    until(lambda: read_live_state(tmp_path).jobs == {"waiting": 1})
+    os.kill(read_live_state(tmp_path).pid, signal.SIGKILL)
+    until(lambda: has_ended(tmp_path))
+    fetching = get_offer(make_command(tmp_path, slow, "fetch", "outputs/m"))
     assert (fetching.quote, fetching.confirmation.digest) == (None, "")
-    going = begun(fetching.confirmation)
-    assert (now(tmp_path).pid, now(tmp_path).doing) == (going.pid, "fetch")
-    wish(str(run_of(tmp_path)), stop=True)
-    until(lambda: over(tmp_path))
-    assert bought(slow) == 1
+    going = begin_run(fetching.confirmation)
+    assert (read_live_state(tmp_path).pid, read_live_state(tmp_path).doing) == (going.pid, "fetch")
+    wish(str(find_run(tmp_path)), stop=True)
+    until(lambda: has_ended(tmp_path))
+    assert count_bought(slow) == 1
 
 
 def test_nothing_is_left_to_do(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
     inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    report = anyio.run(offer, command(tmp_path, sandbox), Unattended(environment()))
+    report = anyio.run(offer, make_command(tmp_path, sandbox), Unattended(environment()))
     assert isinstance(report, Report)
     assert "1 done" in inside("run", "m.csv", *on(sandbox, "--detach"), cwd=tmp_path).stdout
 
@@ -334,24 +334,24 @@ def test_nothing_is_left_to_do(tmp_path: Path, sandbox: RunningSandbox) -> None:
 
 def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 6)
-    going = begun(asked(command(tmp_path, slow, concurrency=2)).confirmation)
-    until(lambda: now(tmp_path).jobs == {"planned": 4, "waiting": 2})
-    live_state = now(tmp_path)
+    going = begin_run(get_offer(make_command(tmp_path, slow, concurrency=2)).confirmation)
+    until(lambda: read_live_state(tmp_path).jobs == {"planned": 4, "waiting": 2})
+    live_state = read_live_state(tmp_path)
     assert (live_state.state, live_state.pid, live_state.doing, live_state.cap) == ("going", going.pid, "run", None)
-    run = str(run_of(tmp_path))
+    run = str(find_run(tmp_path))
     inside("pause", run, cwd=tmp_path)
-    until(lambda: now(tmp_path).state == "paused")
+    until(lambda: read_live_state(tmp_path).state == "paused")
     assert "paused, as a person wished" in inside("status", run, cwd=tmp_path).stdout
     inside("set", run, "-j", "5", "--max-cost", "3", cwd=tmp_path)
     until(lambda: caps(tmp_path) == [(None, 3_000_000)])
     inside("set", run, "--max-cost", "none", cwd=tmp_path)
     until(lambda: caps(tmp_path) == [(None, 3_000_000), (3_000_000, None)])
-    assert bought(slow) == 2  # paused: a higher speed buys nothing
+    assert count_bought(slow) == 2  # paused: a higher speed buys nothing
     inside("resume", run, cwd=tmp_path)
-    until(lambda: bought(slow) == 5)
+    until(lambda: count_bought(slow) == 5)
     os.kill(going.pid, signal.SIGKILL)
-    until(lambda: over(tmp_path))
-    dead = now(tmp_path)
+    until(lambda: has_ended(tmp_path))
+    dead = read_live_state(tmp_path)
     assert (dead.state, dead.stopped) == (
         "stopped",
         "its process ended without a word: it was killed, or the machine went down",
@@ -362,7 +362,7 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
 
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
-    with closing(open_checkpoint(run_of(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
+    with closing(open_checkpoint(find_run(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
         return [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
 
 
@@ -370,8 +370,8 @@ def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: Runn
     manifest(tmp_path / "m.csv", 1)
     inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
     for content in (b"{", b"[]", b'{"format": 99}'):
-        (run_of(tmp_path) / "live.json").write_bytes(content)
-        assert (now(tmp_path).state, now(tmp_path).jobs) == ("finished", {"done": 1})
+        (find_run(tmp_path) / "live.json").write_bytes(content)
+        assert (read_live_state(tmp_path).state, read_live_state(tmp_path).jobs) == ("finished", {"done": 1})
 
 
 def test_the_machine_is_kept_awake_and_says_so_once(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -47,7 +47,7 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-def outside(place: Path) -> Path:
+def make_outside_folder(place: Path) -> Path:
     """A folder of somebody's, with a letter in it."""
     folder = place / "private"
     folder.mkdir()
@@ -55,7 +55,7 @@ def outside(place: Path) -> Path:
     return folder
 
 
-def untouched(folder: Path) -> bool:
+def is_untouched(folder: Path) -> bool:
     return [(path.name, path.read_text()) for path in folder.iterdir()] == [("letter.txt", "dear")]
 
 
@@ -69,14 +69,14 @@ def test_a_planted_file_is_never_written_through(
     tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox, link: Callable[..., None]
 ) -> None:
     """Every one of these names overwrote the file that a link under it led to."""
-    private, run = outside(tmp_path), tmp_path / "outputs" / "m"
+    private, run = make_outside_folder(tmp_path), tmp_path / "outputs" / "m"
     for name in REPLACED:
         plant(link, private / "letter.txt", run / name)
     manifest(tmp_path / "m.csv", 2)
     nursery.run("run", "m.csv", *on(sandbox, "--format", "xlsx"), cwd=tmp_path, code=1)
-    assert untouched(private)
+    assert is_untouched(private)
     nursery.run("gallery", "outputs/m", cwd=tmp_path)
-    assert untouched(private)
+    assert is_untouched(private)
     assert not [path for path in run.glob("*") if path.is_symlink() and path.suffix != ".part"]
     assert [path for path in run.glob("files/*.png") if not path.is_symlink()]  # of the job that did not fail
 
@@ -86,38 +86,38 @@ def test_a_planted_file_is_never_written_through(
 def test_a_planted_file_that_would_be_gone_on_with_is_refused_before_anything_is_bought(
     tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox, name: str, link: Callable[..., None]
 ) -> None:
-    private = outside(tmp_path)
+    private = make_outside_folder(tmp_path)
     plant(link, private / "letter.txt", tmp_path / "outputs" / "m" / name)
     manifest(tmp_path / "m.csv", 2)
     refused = nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=64 if name == "staged.csv" else 73)
-    assert (name in refused.stderr, sandbox.ledger()["submits_seen"], untouched(private)) == (True, 0, True)
+    assert (name in refused.stderr, sandbox.ledger()["submits_seen"], is_untouched(private)) == (True, 0, True)
 
 
 @pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
 def test_what_the_gallery_remembers_is_not_written_through(
     tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox, link: Callable[..., None]
 ) -> None:
-    private, run = outside(tmp_path), tmp_path / "outputs" / "m"
+    private, run = make_outside_folder(tmp_path), tmp_path / "outputs" / "m"
     manifest(tmp_path / "m.csv", 2)
     nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     (run / "thumbs" / "seen.jsonl").unlink()
     plant(link, private / "letter.txt", run / "thumbs" / "seen.jsonl")
     assert "seen.jsonl" in nursery.run("gallery", "outputs/m", cwd=tmp_path, code=73).stderr
-    assert untouched(private)
+    assert is_untouched(private)
 
 
 @pytest.mark.parametrize("name", ["files", "thumbs"])
 def test_a_folder_that_leads_out_is_refused_before_anything_is_bought(
     tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox, name: str
 ) -> None:
-    private, run = outside(tmp_path), tmp_path / "outputs" / "m"
+    private, run = make_outside_folder(tmp_path), tmp_path / "outputs" / "m"
     run.mkdir(parents=True)
     (run / name).symlink_to(private)
     manifest(tmp_path / "m.csv", 2)
     refused = nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=73)
     assert "leads out of the folder" in refused.stderr
     assert sandbox.ledger()["submits_seen"] == 0
-    assert untouched(private)
+    assert is_untouched(private)
 
 
 # --- a finished run that was received -------------------------------------------------------------
@@ -130,13 +130,13 @@ def received(tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox) -> Path:
     nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     nursery.run("retry", "outputs/m", *on(sandbox), cwd=tmp_path)
     run = tmp_path / "outputs" / "m"
-    decisions = "\n".join(["job,decision,note,when", *(f"k{key.hex()},approve,," for key in keys(run))])
+    decisions = "\n".join(["job,decision,note,when", *(f"k{key.hex()},approve,," for key in list_keys(run))])
     (tmp_path / "decisions.csv").write_text(decisions)
     nursery.run("review", "outputs/m", "--import", "decisions.csv", cwd=tmp_path)
     return run
 
 
-def keys(run: Path) -> list[bytes]:
+def list_keys(run: Path) -> list[bytes]:
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
         return [key for (key,) in db.execute("SELECT key FROM jobs ORDER BY id")]
 
@@ -163,13 +163,13 @@ def test_a_record_that_names_a_file_elsewhere_is_refused(
     tmp_path: Path, nursery: Nursery, received: Path, path: str, command: str
 ) -> None:
     """``deliver`` wrote ``../../`` of its target, and the gallery showed what it was told to."""
-    private = outside(tmp_path)
+    private = make_outside_folder(tmp_path)
     change_files(received, "files/sku-1-1x1-1.png", path)
     name, *more = command.split()
     completed = nursery.run(name, "outputs/m", *more, cwd=tmp_path, code=None)
     assert completed.returncode == (1 if name == "audit" else 74), completed.stderr
     assert "not in the run's folder files/" in completed.stdout + completed.stderr
-    assert untouched(private)
+    assert is_untouched(private)
     assert not (tmp_path / "out").exists()
 
 

@@ -28,7 +28,7 @@ def sandbox():
         yield running
 
 
-def piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def run_piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     return batchedit(*arguments, cwd=cwd, stdin=source.read_bytes(), code=code)
 
 
@@ -36,17 +36,17 @@ def piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subproc
 def test_standard_input(tmp_path: Path, sandbox, name: str) -> None:
     source = make_dialect(tmp_path, name)
     run = ["run", "-", *on(sandbox, "--out", "o", "--id", "sku")]
-    piped(source, *run, cwd=tmp_path)
+    run_piped(source, *run, cwd=tmp_path)
     assert [(row["sku"], row["result_status"]) for row in rows(tmp_path / "o")] == [(row[0], "done") for row in FIVE]
-    again = piped(source, *run, cwd=tmp_path)
+    again = run_piped(source, *run, cwd=tmp_path)
     assert "nothing is left to buy: 5 done" in again.stderr
     assert sandbox.ledger()["accepted"] == 5
-    assert "5 done" in piped(source, "plan", "-", "--out", "o", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    assert "5 done" in run_piped(source, "plan", "-", "--out", "o", "--base-url", sandbox.url, cwd=tmp_path).stdout
 
 
 def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> None:
     source = manifest(tmp_path / "m.csv", 1)
-    refused = piped(source, "run", "-", *on(sandbox), cwd=tmp_path, code=64)
+    refused = run_piped(source, "run", "-", *on(sandbox), cwd=tmp_path, code=64)
     assert "say where the run lives: --out outputs/NAME" in refused.stderr
     for content, expected in (
         (b"", "is empty"),
@@ -54,7 +54,7 @@ def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> N
         (b"a,b\n1,2\n", "no column fills"),
     ):
         source.write_bytes(content)
-        assert expected in piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
+        assert expected in run_piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
     assert not list((tmp_path / "o").glob("*.part"))
 
 
@@ -62,7 +62,7 @@ def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, s
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     picture = (tmp_path / "a.png").read_bytes()
     (tmp_path / "m.csv").write_text("image,prompt\na.png,x\n")
-    piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
+    run_piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
     (job,) = sandbox.ledger(full=True)["requests"]
     assert job["images"] == [f"sha256:{hashlib.sha256(picture).hexdigest()}"], "the picture itself was sent"
 

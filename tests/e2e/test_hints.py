@@ -39,7 +39,7 @@ from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
-from tests.e2e.test_terminal import at_a_terminal
+from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import environment, inside, manifest, on, rows, until
 from tests.support.fork_server import Child, Nursery
 from tests.support.postgres import new_database, older_store
@@ -190,14 +190,14 @@ HELP = {"batchedit template --examples", "batchedit sandbox --help"}
 # --- the table is whole ---------------------------------------------------------------------------
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+def list_sources() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith("sandbox/"):  # a program of its own, whose titles hold these words
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+def list_docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         bodies = [node.body] if isinstance(node, kinds) else []
@@ -210,7 +210,7 @@ def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
 def test_every_command_that_is_printed_is_typed_by_a_test() -> None:
     printed = {
         (name, ast.unparse(node))
-        for name, tree in sources()
+        for name, tree in list_sources()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "to_type"
     }
@@ -221,8 +221,8 @@ def test_every_command_that_is_printed_is_typed_by_a_test() -> None:
 def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> None:
     """Some were put together by hand: unquoted, or with the word RUN, N or DIR, which nobody can type."""
     wrong = []
-    for name, tree in sources():
-        docstring_ids = {id(text) for text in docstrings(tree)}
+    for name, tree in list_sources():
+        docstring_ids = {id(text) for text in list_docstrings(tree)}
         for node in ast.walk(tree):
             text = ast.unparse(node) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docstring_ids else ""
             if re.search(rf"batchedit ((?:{VERBS})\b|\{{)", text):
@@ -243,7 +243,7 @@ def test_the_help_names_commands_that_work(typist: Typist) -> None:
 # --- typing ---------------------------------------------------------------------------------------
 
 
-def words_of(command: str) -> list[str]:
+def split_words(command: str) -> list[str]:
     """The words behind ``batchedit`` as a shell reads them: bash where a word is written by its numbers."""
     if "$'" not in command:
         return shlex.split(command)[1:]
@@ -270,7 +270,7 @@ class Typist:
         return completed
 
     def type(self, command: str, *more: object, code: int | None = 0) -> Child:
-        return self.do(*words_of(command), *more, code=code)
+        return self.do(*split_words(command), *more, code=code)
 
     def way(self, aim: str) -> str:
         """The command behind the words ``aim``."""
@@ -286,7 +286,7 @@ class Typist:
 
     def reviews(self, command: str) -> str:
         """Type a ``batchedit review``, without its browser, until it shows its address; then Ctrl-C. Returns what it said."""
-        child = self.nursery.start(*words_of(command), "--no-open", cwd=self.folder)
+        child = self.nursery.start(*split_words(command), "--no-open", cwd=self.folder)
         until(lambda: "http://127.0.0.1:" in child.stdout)
         os.kill(child.pid, signal.SIGINT)
         child.wait()
@@ -310,7 +310,7 @@ def typist(tmp_path: Path, nursery: Nursery) -> Typist:
     return Typist(nursery, tmp_path)
 
 
-def bought(sandbox: RunningSandbox) -> int:
+def count_bought(sandbox: RunningSandbox) -> int:
     return int(sandbox.ledger()["accepted"])
 
 
@@ -324,7 +324,7 @@ def test_a_run_that_its_cap_stopped_names_a_cap_that_suffices(typist: Typist) ->
         typist.do("run", "m.csv", *on(it, "--max-cost", "0.09", "--prompt", "a mug {sku}"), code=75)
         typist.do("status", "outputs/m")
         typist.type(typist.way("to go on"), "--yes")
-        assert (typist.states(), typist.runs(), bought(it)) == (["done"] * 5, ["m"], 5)
+        assert (typist.states(), typist.runs(), count_bought(it)) == (["done"] * 5, ["m"], 5)
         assert all(job["prompt"].startswith("a mug") for job in it.ledger(full=True)["requests"])
 
 
@@ -332,9 +332,9 @@ def test_a_cap_below_one_picture_names_a_cap_that_suffices(typist: Typist) -> No
     manifest(typist.folder / "m.csv", 3)
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("run", "m.csv", *on(it, "--max-cost", "0.01"), code=75)
-        assert bought(it) == 0
+        assert count_bought(it) == 0
         typist.type(typist.way("to go on"), "--yes")
-        assert bought(it) == 3
+        assert count_bought(it) == 3
 
 
 @pytest.mark.parametrize("wished", [("stop",), ("set", "-j", "3"), ("pause",), ("resume",)])
@@ -348,7 +348,7 @@ def test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices(
         verb, *arguments = wished
         typist.do(verb, "m.csv", *arguments, code=64)
         typist.type(typist.way("to go on with it"), "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 3, 3)
+        assert (typist.states(), count_bought(it)) == (["done"] * 3, 3)
 
 
 def test_a_file_that_the_disk_refused(typist: Typist) -> None:
@@ -361,7 +361,7 @@ def test_a_file_that_the_disk_refused(typist: Typist) -> None:
         (in_the_way / "x").rmdir()
         in_the_way.rmdir()
         typist.type(typist.way("to write what is missing"), "--yes")
-        assert (typist.states(), bought(it)) == (["done"], 1)
+        assert (typist.states(), count_bought(it)) == (["done"], 1)
 
 
 def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
@@ -373,9 +373,9 @@ def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typ
         failed, moderated = typist.way("to buy the failed ones anew"), typist.way("to try the moderated ones again")
         assert (failed.split()[-2:], moderated.split()[-2:]) == (["--max-cost", "0.12"], ["--max-cost", "0.12"])
         typist.type(failed, "--yes", code=1)
-        assert bought(it) == 5
+        assert count_bought(it) == 5
         typist.type(typist.way("to try the moderated ones again"), "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 4, 6)
+        assert (typist.states(), count_bought(it)) == (["done"] * 4, 6)
 
 
 def test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
@@ -386,7 +386,7 @@ def test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices(t
         it.set_faults([])
         typist.do("retry", "outputs/m", "--failed", "--yes", code=64)
         typist.type(typist.way("to buy the moderated ones anew"), "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 2, 3)
+        assert (typist.states(), count_bought(it)) == (["done"] * 2, 3)
 
 
 def test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
@@ -401,7 +401,7 @@ def test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typi
         typist.reviews("batchedit review outputs/m")
         assert typist.way("another try for the rejected ones") == again
         typist.type(again, "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 3, 5)
+        assert (typist.states(), count_bought(it)) == (["done"] * 3, 5)
 
 
 def test_a_doubt_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
@@ -414,17 +414,17 @@ def test_a_doubt_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typ
         again = typist.way("again all the same")
         assert again.endswith("--buy-again 3 --max-cost 0.12")
         typist.type(again, "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 2, 3)
+        assert (typist.states(), count_bought(it)) == (["done"] * 2, 3)
 
 
 def test_a_run_that_stopped_names_what_goes_on(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 6)
     with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1",))) as it:
         typist.do("run", "m.csv", *on(it, "--stop-after-failures", 1, "-j", 1, "--prompt", "a mug {sku}"), code=75)
-        before = bought(it)
+        before = count_bought(it)
         assert before < 6
         typist.type(typist.way("to go on"), "--yes", code=1)
-        assert (typist.states().count("done"), typist.runs(), bought(it)) == (5, ["m"], 6)
+        assert (typist.states().count("done"), typist.runs(), count_bought(it)) == (5, ["m"], 6)
 
 
 def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> None:
@@ -436,9 +436,9 @@ def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> No
         failed, moderated = typist.way("to buy the failed ones anew"), typist.way("to try the moderated ones again")
         doubt = typist.way("to decide about what may have been bought")
         for command, remaining in ((failed, "1 moderated, 1 in doubt"), (moderated, "1 in doubt")):
-            before = bought(it)
+            before = count_bought(it)
             assert f"done, {remaining}\n" in typist.type(command, "--yes", code=76).stdout
-            assert bought(it) == before + 1
+            assert count_bought(it) == before + 1
         assert "1 job may have been bought" in typist.type(doubt, code=76).stdout
         assert typist.runs() == ["m"]
         assert {job["prompt"].split()[1] for job in it.ledger(full=True)["requests"]} == {"mug"}
@@ -448,7 +448,7 @@ def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 3)
     with serve(SandboxConfig(latency="600", slots=1, plain_files=4_000)) as it:
         child = typist.nursery.start("run", "m.csv", *on(it), cwd=typist.folder)
-        until(lambda: bought(it) == 3)
+        until(lambda: count_bought(it) == 3)
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 143
         stdout = typist.do("cancel", "outputs/m").stdout
@@ -456,9 +456,9 @@ def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
         typist.type(typist.way("collect them"), "--stuck-after", 1, code=75)
         again = typist.way("to buy the cancelled ones anew")
         typist.type(again, code=64)  # asks, and nobody answers
-        assert bought(it) == 3
-        child = typist.nursery.start(*words_of(again), "--yes", cwd=typist.folder)
-        until(lambda: bought(it) == 5)
+        assert count_bought(it) == 3
+        child = typist.nursery.start(*split_words(again), "--yes", cwd=typist.folder)
+        until(lambda: count_bought(it) == 5)
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 143
 
@@ -471,10 +471,10 @@ def test_what_can_not_be_collected(typist: Typist) -> None:
         typist.type(typist.way("to give up what can't be collected"), code=75)
         again, fetch, off = (typist.way(aim) for aim in ("buy row 2 again", "ask for what is not", "give row 2 up"))
         typist.type(fetch, code=75)
-        assert bought(it) == 2
+        assert count_bought(it) == 2
         it.set_faults([])
         typist.type(again, "--yes", code=75)
-        assert (bought(it), typist.states()) == (3, ["done", "uncollected"])
+        assert (count_bought(it), typist.states()) == (3, ["done", "uncollected"])
         assert typist.type(off, code=64).stderr.endswith(": batchedit doubt outputs/m\n"), "row 2 is settled"
         typist.do("doubt", "outputs/m", code=75)
         typist.type(typist.way("give row 3 up"))
@@ -491,9 +491,9 @@ def test_doubt_names_a_job_that_it_takes(typist: Typist) -> None:
         typist.do("doubt", "m.csv", code=76)
         again, off = typist.way("again all the same"), typist.way("up (or more of these")
         assert again.endswith(" --buy-again sku-1-1x1-1")
-        before = bought(it)
+        before = count_bought(it)
         typist.type(again, "--yes", code=76)
-        assert bought(it) == before + 1
+        assert count_bought(it) == before + 1
         typist.type(off, code=64)
         assert "4 jobs" not in typist.type(typist.way("which there are"), code=76).stdout
         typist.type(typist.way("up (or more of these"), code=76)
@@ -510,7 +510,7 @@ def test_an_id_that_was_pasted_is_collected(typist: Typist) -> None:
         (job,) = it.ledger(full=True)["requests"]
         typist.type(command.replace("=ID", f"={job['request_id']}"))
         typist.type(typist.way("to collect"))
-        assert (typist.states(), bought(it)) == (["done"], 1)
+        assert (typist.states(), count_bought(it)) == (["done"], 1)
 
 
 def test_nothing_is_there_to_retry(typist: Typist) -> None:
@@ -523,10 +523,10 @@ def test_nothing_is_there_to_retry(typist: Typist) -> None:
         typist.do("doubt", "outputs/m", "--write-off", "all")
         typist.do("retry", "outputs/m", "--cancelled", "--yes", code=64)
         for kind, count in (("failed", 1), ("moderated", 1), ("written off", 1)):
-            before = bought(it)
+            before = count_bought(it)
             ways = dict(typist.ways)
             typist.type(typist.way(f"to buy the {kind} ones anew"), "--yes", code=None)
-            assert bought(it) == before + count, kind
+            assert count_bought(it) == before + count, kind
             typist.ways = ways
         assert typist.states() == ["done"] * 5
         typist.do("retry", "outputs/m", "--yes", code=64)
@@ -551,7 +551,7 @@ def test_options_that_make_other_pictures_are_refused_for_a_run(typist: Typist) 
         typist.do("run", "m.csv", "--base-url", it.url, code=64)
         typist.do("run", "outputs/m", "--set", "prompt=other", "--yes", code=64)
         typist.type(typist.way("to go on with it as it is"), "--yes")
-        assert bought(it) == 2
+        assert count_bought(it) == 2
 
 
 def test_a_sheet_that_was_changed_since(typist: Typist) -> None:
@@ -560,9 +560,9 @@ def test_a_sheet_that_was_changed_since(typist: Typist) -> None:
         typist.do("run", "m.csv", *on(it, "--prompt", "a mug {sku}"))
         manifest(typist.folder / "m.csv", 3)
         typist.do("run", "outputs/m", "--yes")
-        assert bought(it) == 2
+        assert count_bought(it) == 2
         typist.type(typist.way("to take the changes in"), "--yes")
-        assert (bought(it), typist.runs()) == (3, ["m"])
+        assert (count_bought(it), typist.runs()) == (3, ["m"])
         assert {job["prompt"].split()[1] for job in it.ledger(full=True)["requests"]} == {"mug"}
 
 
@@ -575,7 +575,7 @@ def test_a_run_that_is_not_there(typist: Typist) -> None:
     typist.do("status", "m.csv", code=66)
     with serve(SandboxConfig(**QUICK)) as it:
         typist.type(typist.way("start one with"), *on(it))
-        assert bought(it) == 1
+        assert count_bought(it) == 1
 
 
 def test_a_run_in_which_nothing_was_bought(typist: Typist) -> None:
@@ -588,7 +588,7 @@ def test_a_run_in_which_nothing_was_bought(typist: Typist) -> None:
         create_checkpoint(run / "checkpoint.sqlite", model=Settings().model, service=it.url).close()
         typist.do("runs")
         typist.type(typist.way("nothing was ever bought in it; to start it"), *on(it))
-        assert (bought(it), typist.states("night")) == (1, ["done"])
+        assert (count_bought(it), typist.states("night")) == (1, ["done"])
 
 
 def test_a_run_whose_copy_of_the_manifest_is_gone(typist: Typist) -> None:
@@ -598,7 +598,7 @@ def test_a_run_whose_copy_of_the_manifest_is_gone(typist: Typist) -> None:
         (typist.folder / "outputs" / "m" / "manifest.csv").unlink()
         typist.do("gallery", "outputs/m", code=66)
         typist.type(typist.way("take it in anew"), "--yes")
-        assert (bought(it), (typist.folder / "outputs" / "m" / "manifest.csv").exists()) == (2, True)
+        assert (count_bought(it), (typist.folder / "outputs" / "m" / "manifest.csv").exists()) == (2, True)
 
 
 def test_a_run_that_another_process_has(typist: Typist) -> None:
@@ -653,7 +653,7 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
         assert typist.way("to be asked anew") == "batchedit run outputs/m"
         typist.do("confirmed", Desk(environment()).hand_in(offered.confirmation), code=75)
         typist.type(typist.way("then buy the rest"), "--yes")
-        assert (typist.states(), bought(it)) == (["done"] * 3, 3)
+        assert (typist.states(), count_bought(it)) == (["done"] * 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -678,12 +678,12 @@ def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap
         settings = {"max_cost": 240_000}
         offered = anyio.run(offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(environment()))
         assert isinstance(offered, Offer)
-        before = bought(it)
+        before = count_bought(it)
         dearer = replace(offered.confirmation, price=1, nonce="other")
         typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == f"batchedit {command_fields['verb']} outputs/m {expected} --max-cost 0.24"
         typist.type(typist.way("to be asked anew"), "--yes", code=None)
-        assert bought(it) - before == offered.confirmation.count
+        assert count_bought(it) - before == offered.confirmation.count
 
 
 def test_what_another_run_has(typist: Typist) -> None:
@@ -719,9 +719,9 @@ def test_who_has_no_token_is_told_how_to_keep_one(tmp_path: Path) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         refused = inside("run", "m.csv", *on(it), cwd=tmp_path, env=env, code=77).stderr
         (command,) = re.findall(r"batchedit login.*$", refused, re.MULTILINE)
-        inside(*words_of(command), cwd=tmp_path, env=env, stdin=b"a-token-of-mine\n")
+        inside(*split_words(command), cwd=tmp_path, env=env, stdin=b"a-token-of-mine\n")
         inside("run", "m.csv", *on(it), cwd=tmp_path, env=env)
-        assert bought(it) == 1
+        assert count_bought(it) == 1
 
 
 def test_nobody_has_a_run_yet(typist: Typist) -> None:
@@ -796,7 +796,7 @@ def test_from_the_gallery_to_the_delivery(typist: Typist) -> None:
         typist.do("review", "m.csv", "--out", "the night", "--import", decisions)
         redo, hand_on = typist.way("another try for the rejected ones"), typist.way("hand on the approved ones")
         typist.type(redo, "--yes")
-        assert bought(it) == 4
+        assert count_bought(it) == 4
         key = typist.folder / "own.key"
         key.write_bytes(bytes(KeyPair.generate().secret_key))
         typist.type(hand_on, "--sign", key)
@@ -837,7 +837,7 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         typist.do("run", "m.csv", *on(it, "--max-cost", "0.05"), code=75)
         typist.do("runs", "--import", "outputs/m", *store)
         typist.type(typist.way("to go on"), "--max-cost", "none", "--yes")
-        assert bought(it) == 2
+        assert count_bought(it) == 2
         typist.do("runs", *store)
         typist.type(typist.way("to look through the pictures"))
         it.set_faults(["job:stuck=first:9"])
@@ -867,7 +867,7 @@ def test_a_shared_run_whose_sandbox_has_ended(typist: Typist) -> None:
         typist.do(*run, "--limit", 1, code=None)
     typist.do(*run, code=64)
     begin = typist.way("start it in another terminal")
-    sandbox = typist.nursery.start(*words_of(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
+    sandbox = typist.nursery.start(*split_words(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
     until(lambda: "listening" in sandbox.stdout)
     assert "2 done" in typist.do(*run).stdout
     os.kill(sandbox.pid, signal.SIGINT)
@@ -887,13 +887,13 @@ def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typis
         typist.type(typist.way("give row 3 up"))
         typist.type(retry, "--yes")
         assert sorted(typist.states()) == ["done", "done", "done", "failed"]
-        before = bought(it)
+        before = count_bought(it)
         in_the_shell = Nursery(BATCHEDIT_STORE=url)
         with closing(in_the_shell):
             shell = Typist(in_the_shell, typist.folder)
             assert url not in shell.do("runs").stdout
             shell.type(shell.way("to look through the pictures"))
-        assert bought(it) == before
+        assert count_bought(it) == before
 
 
 def test_an_address_is_printed_without_its_password_and_says_so_when_it_is_typed(typist: Typist) -> None:
@@ -920,7 +920,7 @@ def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:
         typist.nursery.start(*given_up, cwd=typist.folder, doom=("given_up", 1)).wait()
         typist.do("run", "m.csv", *on(it, "--store", url), code=64)
         assert "everything adds up" in typist.type(typist.way("it is ended by")).stdout
-        assert bought(it) == 1
+        assert count_bought(it) == 1
 
 
 # --- messages and questions -----------------------------------------------------------------------
@@ -944,7 +944,7 @@ def test_where_the_pictures_of_a_canary_are_looked_at(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         arguments = ["run", "m.csv", "--base-url", it.url, "--canary", "2"]
         dialogue = (("Buy 2 first", "y\n"), ("Buy the other 2", "n\n"))
-        screen, code = at_a_terminal(arguments, typist.folder, *dialogue)
+        screen, code = run_at_terminal(arguments, typist.folder, *dialogue)
         assert code == 64, screen
         look = re.search(r"another terminal: (batchedit gallery \S+)", " ".join(screen.split()))
         assert look is not None, screen
@@ -962,7 +962,7 @@ def test_a_run_that_was_moved_away(typist: Typist) -> None:
         (hint,) = [command for aim, command in typist.ways.items() if aim == "to go on in it where it is now"]
         assert hint == printed_command
         typist.type(hint.replace("FOLDER", "moved"), *on(it)[:2])
-        assert bought(it) == 1
+        assert count_bought(it) == 1
 
 
 # --- odd names ------------------------------------------------------------------------------------
@@ -981,7 +981,7 @@ def test_a_name_with_odd_characters_is_printed_so_that_it_can_be_typed(typist: T
         typist.do("status", "--", sheet, code=66)
         typist.type(typist.way("start one with"), *on(it, "--max-cost", "0.05", f"--out={out}"), code=75)
         typist.type(typist.way("to go on"), "--yes")
-        assert (typist.states(out), bought(it)) == (["done"] * 2, 2)
+        assert (typist.states(out), count_bought(it)) == (["done"] * 2, 2)
         assert (typist.folder / out / "results.csv").exists()
         typist.do("runs")
         typist.type(typist.way("to look through the pictures"))

@@ -32,7 +32,7 @@ from tests.support.cli import inside as batchedit
 from tests.support.factories import make_job, make_record
 
 
-def picture(path: Path, seed: int = 1, size: tuple[int, int] = (60, 40), **save: object) -> Path:
+def write_picture(path: Path, seed: int = 1, size: tuple[int, int] = (60, 40), **save: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = random.Random(seed).randbytes(size[0] * size[1] * 3)
     Image.frombytes("RGB", size, noise).save(path, **save)
@@ -59,11 +59,11 @@ class Notes:
         self.messages.append(message)
 
 
-def local(path: Path) -> dict[str, str]:
+def make_local_row(path: Path) -> dict[str, str]:
     return {"$file": str(path), "$sha256": sha256(path.read_bytes()).hexdigest()}
 
 
-def decoded(uri: str) -> tuple[str, bytes]:
+def decode_uri(uri: str) -> tuple[str, bytes]:
     head, data = uri.split(",", 1)
     return head, base64.b64decode(data)
 
@@ -72,8 +72,8 @@ def decoded(uri: str) -> tuple[str, bytes]:
 
 
 def test_a_folder_of_pictures_is_bought_and_never_kept(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "photos" / "a.png")
-    picture(tmp_path / "photos" / "b.jpg", 2)
+    write_picture(tmp_path / "photos" / "a.png")
+    write_picture(tmp_path / "photos" / "b.jpg", 2)
     (tmp_path / "m.csv").write_text('sku,image,prompt\n1,photos/a.png,x\n2,"photos/a.png\nphotos/b.jpg",y\n')
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert [row["result_status"] for row in rows(tmp_path / "outputs" / "m")] == ["done", "done"]
@@ -83,12 +83,12 @@ def test_a_folder_of_pictures_is_bought_and_never_kept(tmp_path: Path, sandbox) 
 
 
 def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "a.png")
+    write_picture(tmp_path / "a.png")
     shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n2,copy.png,x\n")
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 1
-    picture(tmp_path / "copy.png", 9)
+    write_picture(tmp_path / "copy.png", 9)
     stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
     assert "1 done" in stdout
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
@@ -96,7 +96,7 @@ def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sand
 
 
 def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Path, sandbox) -> None:
-    path = picture(tmp_path / "big.png", size=LARGE)
+    path = write_picture(tmp_path / "big.png", size=LARGE)
     assert path.stat().st_size > FILE_MOST
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,big.png,x\n")
     refused = batchedit("plan", "m.csv", "--no-shrink", "--base-url", sandbox.url, cwd=tmp_path, code=65)
@@ -110,7 +110,7 @@ def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Pat
 
 def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -> None:
     (tmp_path / "text.png").write_text("hello")
-    picture(tmp_path / "huge.bmp", size=(1300, 1300))
+    write_picture(tmp_path / "huge.bmp", size=(1300, 1300))
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,gone.png,x\n2,text.png,x\n3,huge.bmp,x\n4,.,x\n")
     stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
     assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in stdout
@@ -121,7 +121,7 @@ def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -
 
 def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_path: Path, sandbox) -> None:
     """The first edition looked at the first bytes alone, and bought all of these."""
-    whole = {ending: picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")}
+    whole = {ending: write_picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")}
     for ending, path in whole.items():
         path.with_name(f"cut.{ending}").write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     (tmp_path / "head.png").write_bytes(whole["png"].read_bytes()[:8])
@@ -143,15 +143,15 @@ def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_p
 
 
 def test_a_name_with_an_accent_is_found_however_it_is_composed(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "cafe\u0301.png")
-    picture(tmp_path / "th\u00e9.png", 2)
+    write_picture(tmp_path / "cafe\u0301.png")
+    write_picture(tmp_path / "th\u00e9.png", 2)
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,caf\u00e9.png,x\n2,the\u0301.png,x\n", encoding="utf-8")
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
 
 def test_image_root(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "elsewhere" / "a.png")
+    write_picture(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
     batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     batchedit("run", "m.csv", *on(sandbox, "--image-root", "elsewhere"), cwd=tmp_path)
@@ -161,9 +161,9 @@ def test_image_root(tmp_path: Path, sandbox) -> None:
 def test_image_root_may_be_given_again_and_the_sheets_folder_comes_first(tmp_path: Path, sandbox) -> None:
     """The first edition took the last one alone, and no picture beside the sheet."""
     for folder, seed in (("one", 1), ("two", 2)):
-        picture(tmp_path / folder / f"{folder}.png", seed)
-        picture(tmp_path / folder / "same.png", seed + 10)
-    picture(tmp_path / "sheets" / "beside.png", 3)
+        write_picture(tmp_path / folder / f"{folder}.png", seed)
+        write_picture(tmp_path / folder / "same.png", seed + 10)
+    write_picture(tmp_path / "sheets" / "beside.png", 3)
     sheet = tmp_path / "sheets" / "m.csv"
     names = ["one.png", "two.png", "beside.png", "same.png"]
     sheet.write_text("sku,image,prompt\n" + "".join(f"{name},{name},x {name}\n" for name in names))
@@ -171,12 +171,12 @@ def test_image_root_may_be_given_again_and_the_sheets_folder_comes_first(tmp_pat
     assert sandbox.ledger()["accepted"] == 4
     settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
     assert 'image-root = ["one", "two"]' in settings
-    inputs = checkpoint_inputs(tmp_path / "outputs" / "m")
+    inputs = read_inputs(tmp_path / "outputs" / "m")
     assert sha256((tmp_path / "one" / "same.png").read_bytes()).hexdigest() in inputs
     assert sha256((tmp_path / "two" / "same.png").read_bytes()).hexdigest() not in inputs
 
 
-def checkpoint_inputs(run: Path) -> str:
+def read_inputs(run: Path) -> str:
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
         return " ".join(str(row) for row in db.execute("SELECT * FROM jobs"))
 
@@ -207,7 +207,7 @@ def escape(kind: str, sheet_folder: Path, private: Path, home: Path) -> str:
 )
 def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, sandbox, kind: str) -> None:
     home = tmp_path / "home"
-    private = picture(home / "my pictures" / "passport.png")
+    private = write_picture(home / "my pictures" / "passport.png")
     folder = home / "downloads"
     folder.mkdir()
     (folder / "m.csv").write_text(f"sku,image,prompt\n1,{escape(kind, folder, private, home)},x\n")
@@ -226,7 +226,7 @@ def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, s
 def test_paths_that_stay_below_the_sheets_folder_are_read_however_they_are_written(tmp_path: Path, sandbox) -> None:
     real = tmp_path / "real"
     for n, name in enumerate(("a.png", "b.png", "sub/c.png")):
-        picture(real / name, n)
+        write_picture(real / name, n)
     (real / "also.png").symlink_to(real / "sub" / "c.png")
     (tmp_path / "link").symlink_to(real)
     names = ["sub/../a.png", str(real / "b.png"), (real / "b.png").as_uri(), "also.png"]
@@ -244,7 +244,7 @@ def test_a_run_that_was_made_with_one_image_root_as_text_goes_on() -> None:
 
 def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox) -> None:
     """The job was planned with the old path; its content is what counts, and it is read at the new one."""
-    picture(tmp_path / "old" / "a.png")
+    write_picture(tmp_path / "old" / "a.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,old/a.png,x\n")
     stopped = ["--max-cost", "0.01", "--price", "0.04"]
     batchedit("run", "m.csv", *on(sandbox, *stopped), cwd=tmp_path, code=75)
@@ -256,9 +256,9 @@ def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox)
 
 @pytest.mark.anyio
 async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(tmp_path: Path, sandbox) -> None:
-    path = picture(tmp_path / "a.png")
-    inputs = orjson.dumps({"image": [local(path)], "prompt": "p"}).decode()
-    picture(path, 2)
+    path = write_picture(tmp_path / "a.png")
+    inputs = orjson.dumps({"image": [make_local_row(path)], "prompt": "p"}).decode()
+    write_picture(path, 2)
     model = load_model("openai/gpt-4o-image/edit")
     send = LocalPictures(Notes())
     async with Client(
@@ -278,10 +278,10 @@ async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(t
 
 @pytest.mark.anyio
 async def test_the_bytes_go_out_as_they_are(tmp_path: Path) -> None:
-    path = picture(tmp_path / "a.jpg")
-    inputs = {"image": [local(path), "https://x.example/1.png"], "prompt": "p"}
+    path = write_picture(tmp_path / "a.jpg")
+    inputs = {"image": [make_local_row(path), "https://x.example/1.png"], "prompt": "p"}
     sent = await LocalPictures(Notes())(inputs)
-    head, data = decoded(sent["image"][0])
+    head, data = decode_uri(sent["image"][0])
     assert (head, data) == ("data:image/jpeg;base64", path.read_bytes())
     assert sent["image"][1:] == ["https://x.example/1.png"]
     assert sent["prompt"] == "p"
@@ -291,10 +291,10 @@ async def test_the_bytes_go_out_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("change", ["edited", "gone"])
 async def test_another_or_no_file_is_refused_by_name(tmp_path: Path, change: str) -> None:
-    path = picture(tmp_path / "a.png")
-    item = local(path)
+    path = write_picture(tmp_path / "a.png")
+    item = make_local_row(path)
     if change == "edited":
-        picture(path, 2)
+        write_picture(path, 2)
     else:
         path.unlink()
     with pytest.raises(ValueError, match=r"a\.png .*run the same command again"):
@@ -304,15 +304,15 @@ async def test_another_or_no_file_is_refused_by_name(tmp_path: Path, change: str
 @pytest.mark.anyio
 async def test_many_pictures_share_the_request(tmp_path: Path) -> None:
     """Twelve of 5.9 MiB each would be 71 MiB: all of them get less room."""
-    path = picture(tmp_path / "a.png", size=(1200, 1220))
+    path = write_picture(tmp_path / "a.png", size=(1200, 1220))
     assert FILE_MOST - 600_000 < path.stat().st_size < FILE_MOST
     notes = Notes()
-    sent = await LocalPictures(notes)({"image": [local(path) | {"n": str(n)} for n in range(12)]})
+    sent = await LocalPictures(notes)({"image": [make_local_row(path) | {"n": str(n)} for n in range(12)]})
     assert len(orjson.dumps(sent)) <= REQUEST_MOST
     assert all(len(uri) <= URI_MOST for uri in sent["image"])
     assert len(notes.messages) == 1
     with pytest.raises(ValueError, match="more than fits into one request"):
-        await LocalPictures(notes, shrinks=False)({"image": [local(path)] * 12})
+        await LocalPictures(notes, shrinks=False)({"image": [make_local_row(path)] * 12})
 
 
 @pytest.mark.anyio
@@ -320,11 +320,11 @@ async def test_only_a_few_notes_are_told_one_by_one(tmp_path: Path) -> None:
     notes = Notes()
     send = LocalPictures(notes)
     send._told = 5
-    await send({"image": [local(picture(tmp_path / "a.png", size=LARGE))]})
+    await send({"image": [make_local_row(write_picture(tmp_path / "a.png", size=LARGE))]})
     assert "run.jsonl names them all" in notes.messages[0]
 
 
-def encoded(image: Image.Image, kind: str, **save: object) -> bytes:
+def encode_image(image: Image.Image, kind: str, **save: object) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **save)
     return out.getvalue()
@@ -336,7 +336,7 @@ NOISE = Image.frombytes("RGB", (400, 300), random.Random(3).randbytes(360_000))
 @pytest.mark.parametrize("most", [100_000, 30_000, 8_000])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_shrink_fits_and_keeps_the_proportions(kind: str, most: int) -> None:
-    data, media = shrink(encoded(NOISE, kind, quality=100), most)
+    data, media = shrink(encode_image(NOISE, kind, quality=100), most)
     assert len(data) <= most
     assert media == "image/jpeg"
     with Image.open(io.BytesIO(data)) as image:
@@ -346,7 +346,7 @@ def test_shrink_fits_and_keeps_the_proportions(kind: str, most: int) -> None:
 def test_shrink_writes_the_orientation_into_the_pixels() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    data, _ = shrink(encoded(NOISE, "JPEG", quality=100, exif=exif), 60_000)
+    data, _ = shrink(encode_image(NOISE, "JPEG", quality=100, exif=exif), 60_000)
     with Image.open(io.BytesIO(data)) as image:
         assert image.height > image.width
         assert image.getexif().get(0x0112, 1) == 1
@@ -355,7 +355,7 @@ def test_shrink_writes_the_orientation_into_the_pixels() -> None:
 def test_shrink_keeps_what_is_transparent() -> None:
     clear = NOISE.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(NOISE.size))
-    data, media = shrink(encoded(clear, "PNG"), 60_000)
+    data, media = shrink(encode_image(clear, "PNG"), 60_000)
     assert media == "image/webp"
     with Image.open(io.BytesIO(data)) as image:
         assert image.convert("RGBA").getchannel("A").getextrema()[0] < 20
@@ -365,20 +365,20 @@ def test_shrink_keeps_what_is_transparent() -> None:
 def test_shrink_takes_every_mode(mode: str) -> None:
     image = Image.effect_noise((300, 300), 90)
     image = image.convert("I").point(lambda v: v * 256).convert("I;16") if mode == "I;16" else image.convert(mode)
-    data, _ = shrink(encoded(image, "TIFF"), 20_000)
+    data, _ = shrink(encode_image(image, "TIFF"), 20_000)
     assert len(data) <= 20_000
 
 
 def test_shrink_of_what_is_broken_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="can't be decoded"):
-        shrink(encoded(NOISE, "JPEG")[:3000], 1000)
+        shrink(encode_image(NOISE, "JPEG")[:3000], 1000)
     with pytest.raises(ValueError, match="does not fit"):
-        shrink(encoded(NOISE, "PNG"), 300)
+        shrink(encode_image(NOISE, "PNG"), 300)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_a_row_error(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "a.png").chmod(0)
+    write_picture(tmp_path / "a.png").chmod(0)
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
     stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
     assert "Permission denied" in stdout
@@ -386,8 +386,8 @@ def test_an_unreadable_file_is_a_row_error(tmp_path: Path, sandbox) -> None:
 
 def test_a_sheet_that_names_files_of_a_folder_beside_it_says_which_option_reads_that_folder(tmp_path: Path) -> None:
     """It offered a web server's address alone, though each picture lay in ``Fotos``, one folder down."""
-    picture(tmp_path / "Meine Fotos" / "Stühle" / "bild1.jpg")
-    picture(tmp_path / "other" / "bild2.jpg", seed=2)
+    write_picture(tmp_path / "Meine Fotos" / "Stühle" / "bild1.jpg")
+    write_picture(tmp_path / "other" / "bild2.jpg", seed=2)
     names = ["bild1.jpg", "bild9.jpg", *[f"/bild{number}.jpg" for number in (1, 1)]]
     lines = [f"A-{number},{name},an ad for chair {number}" for number, name in enumerate(names)]
     (tmp_path / "stühle.csv").write_text("\n".join(["sku,image,prompt", *lines, ""]))

@@ -27,11 +27,11 @@ def run(nursery: Nursery, sandbox: RunningSandbox, folder: Path, *more: object, 
     return nursery.run("run", "m.csv", *on(sandbox, "--poll-seconds", 0.2, *more), cwd=folder, code=code)
 
 
-def states(folder: Path) -> Counter[str]:
+def count_states(folder: Path) -> Counter[str]:
     return Counter(str(row["result_status"]) for row in rows(folder / "outputs" / "m"))
 
 
-def adds_up(folder: Path, sandbox: RunningSandbox) -> None:
+def check_books(folder: Path, sandbox: RunningSandbox) -> None:
     assert audit(str(folder / "outputs" / "m"), {})[1].findings == []
     ledger = sandbox.ledger()
     assert (ledger["duplicates"], ledger["bugs"]) == (0, [])
@@ -48,11 +48,11 @@ def test_the_cap_holds_over_re_runs_and_a_higher_one_goes_on(tmp_path: Path, nur
             assert "the budget is used up: $0.16 spent" in stopped.stdout
             assert "→ its --max-cost is reached; to go on: batchedit run outputs/m --max-cost 0.40" in stopped.stdout
             assert "with a higher --max-cost" not in stopped.stdout, "the same was said twice, once without the sum"
-            assert states(tmp_path) == {"done": 4, "planned": 6}
+            assert count_states(tmp_path) == {"done": 4, "planned": 6}
         assert sandbox.ledger()["charged_usd"] == 0.16
         run(nursery, sandbox, tmp_path, "--max-cost", "0.40")
         assert sandbox.ledger()["charged_usd"] == 0.40
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 @pytest.mark.parametrize(("actual", "late"), [("0.09", 0.0), ("0.09", 1.0), ("0.01", 0.0)])
@@ -77,8 +77,8 @@ def test_the_wire_is_dearer_than_the_price_list_or_cheaper(
         if actual == "0.09":
             assert charged >= 0.80, "it stopped long before the cap"
         else:
-            assert states(tmp_path) == {"done": 39, "in_doubt": 1}
-        adds_up(tmp_path, sandbox)
+            assert count_states(tmp_path) == {"done": 39, "in_doubt": 1}
+        check_books(tmp_path, sandbox)
 
 
 def test_a_cap_without_a_price_refuses_to_start(tmp_path: Path, nursery: Nursery) -> None:
@@ -110,7 +110,7 @@ def test_one_is_in_flight_while_nothing_has_proved_the_price(tmp_path: Path, nur
         jobs = sandbox.ledger(full=True)["requests"]
         assert jobs[1]["accepted_at"] >= jobs[0]["ended_at"]
         assert sandbox.ledger()["max_in_flight"] > 1
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 def test_a_picture_fifty_times_as_dear_as_listed_passes_the_cap_once(tmp_path: Path, nursery: Nursery) -> None:
@@ -124,7 +124,7 @@ def test_a_picture_fifty_times_as_dear_as_listed_passes_the_cap_once(tmp_path: P
         assert "$2.00 a picture (charged before)" in stopped.stderr
         assert "the budget is used up: $10.00 spent" in stopped.stdout
         assert sandbox.ledger()["charged_usd"] <= 10.00
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
         other = tmp_path / "other"
         other.mkdir()
         manifest(other / "m.csv", 1, prefix="other")
@@ -144,7 +144,7 @@ def test_a_run_of_a_model_that_told_its_cost_in_an_earlier_run_waits_for_nothing
             jobs = sandbox.ledger(full=True)["requests"][-7:]
             first_end = min(job["ended_at"] for job in jobs)
             assert sum(job["accepted_at"] < first_end for job in jobs) == most
-            adds_up(folder, sandbox)
+            check_books(folder, sandbox)
 
 
 NO_WAIT_FOR_THE_FIRST_COST = """
@@ -168,7 +168,7 @@ def test_a_service_that_never_tells_a_cost_is_believed_at_its_catalogues_price_a
         assert jobs[1]["accepted_at"] >= jobs[0]["ended_at"], "one is under way until it is believed"
         assert sum(job["accepted_at"] < jobs[1]["ended_at"] for job in jobs) == 6, "the other five at once"
         assert sandbox.ledger()["charged_usd"] <= 0.25
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 def test_a_doubt_written_off_before_any_cost_was_told_does_not_hold_the_run_up(
@@ -183,7 +183,7 @@ def test_a_doubt_written_off_before_any_cost_was_told_does_not_hold_the_run_up(
         stopped = run(nursery, sandbox, tmp_path, "--max-cost", "0.17", code=75)
         assert "has not told yet what a picture costs" in stopped.stdout
         run(nursery, sandbox, tmp_path, "--max-cost", "2")
-        assert states(tmp_path) == {"failed": 1, "done": 3}
+        assert count_states(tmp_path) == {"failed": 1, "done": 3}
 
 
 # --- when to stop ---------------------------------------------------------------------------------
@@ -194,12 +194,12 @@ def test_twenty_finished_and_all_failed(tmp_path: Path, nursery: Nursery) -> Non
     with serve(SandboxConfig(**QUICK, faults=("job:failed=first:30",))) as sandbox:
         stopped = run(nursery, sandbox, tmp_path, "-j", 4, code=75)
         assert "20 of 20 finished jobs failed, so buying stops" in stopped.stdout
-        assert 20 <= states(tmp_path)["failed"] <= 24
+        assert 20 <= count_states(tmp_path)["failed"] <= 24
         assert sandbox.ledger()["accepted"] <= 24
         hint = stopped.stdout.split("to go on all the same: ")[1].splitlines()[0].split()
         run(nursery, sandbox, tmp_path, *hint, code=1)
-        assert states(tmp_path) == {"failed": 30, "done": 30}
-        adds_up(tmp_path, sandbox)
+        assert count_states(tmp_path) == {"failed": 30, "done": 30}
+        check_books(tmp_path, sandbox)
 
 
 def test_a_number_and_a_share_of_failures(tmp_path: Path, nursery: Nursery) -> None:
@@ -209,10 +209,10 @@ def test_a_number_and_a_share_of_failures(tmp_path: Path, nursery: Nursery) -> N
         manifest(folder / "m.csv", 40)
         with serve(SandboxConfig(**QUICK, faults=(f"submit:422={refused}",))) as sandbox:
             run(nursery, sandbox, folder, "-j", 2, "--stop-after-failures", rule, code=75)
-            counts = states(folder)
+            counts = count_states(folder)
             assert least <= counts["failed"] <= least + 3
             assert counts["planned"] > 10
-            adds_up(folder, sandbox)
+            check_books(folder, sandbox)
 
 
 def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> None:
@@ -222,12 +222,12 @@ def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> No
         completed = run(nursery, sandbox, tmp_path, "-j", 2, code=1)
         assert "the service is in trouble" not in completed.stderr
         run(nursery, sandbox, tmp_path, code=1)
-        assert states(tmp_path) == {"failed": 8, "done": 4}
+        assert count_states(tmp_path) == {"failed": 8, "done": 4}
         assert {r["result_error_kind"] for r in rows(tmp_path / "outputs" / "m") if r["result_status"] == "failed"} == {
             "moderated"
         }
         assert sandbox.ledger()["submits_seen"] == 12
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 # --- the canary -----------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_a_canary_that_comes_out_goes_on_with_yes(tmp_path: Path, nursery: Nurse
         first = sorted(job["prompt"] for job in jobs[:3])
         assert first == [f"make an ad, number sku{n}x" for n in (1, 5, 9)], "spread over the manifest"
         assert jobs[3]["accepted_at"] > max(job["ended_at"] for job in jobs[:3]), "collected before the rest"
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 def test_a_canary_that_fails_stops_and_stops_again(tmp_path: Path, nursery: Nursery) -> None:
@@ -253,19 +253,19 @@ def test_a_canary_that_fails_stops_and_stops_again(tmp_path: Path, nursery: Nurs
         for _ in range(2):
             stopped = run(nursery, sandbox, tmp_path, "--canary", 3, code=75)
             assert "1 of 3 canary pictures did not come out" in stopped.stdout
-            assert states(tmp_path) == {"done": 2, "failed": 1, "planned": 6}
+            assert count_states(tmp_path) == {"done": 2, "failed": 1, "planned": 6}
         assert sandbox.ledger()["submits_seen"] == 3
         run(nursery, sandbox, tmp_path, code=1)
-        assert states(tmp_path) == {"done": 8, "failed": 1}
-        adds_up(tmp_path, sandbox)
+        assert count_states(tmp_path) == {"done": 8, "failed": 1}
+        check_books(tmp_path, sandbox)
 
 
 def test_a_canary_in_doubt_is_none_that_came_out(tmp_path: Path, nursery: Nursery) -> None:
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
         run(nursery, sandbox, tmp_path, "--canary", 2, code=75)
-        assert states(tmp_path) == {"done": 1, "in_doubt": 1, "planned": 3}
-        adds_up(tmp_path, sandbox)
+        assert count_states(tmp_path) == {"done": 1, "in_doubt": 1, "planned": 3}
+        check_books(tmp_path, sandbox)
 
 
 def test_a_canary_that_no_row_asks_for_any_more_is_not_bought(tmp_path: Path, nursery: Nursery) -> None:
@@ -282,7 +282,7 @@ def test_a_canary_that_no_row_asks_for_any_more_is_not_bought(tmp_path: Path, nu
         assert sorted(prompts[before:]) == [f"make an ad, number other{n}x" for n in range(1, 7)]
 
 
-def sheet_of(path: Path, *numbers: int) -> None:
+def write_rows(path: Path, *numbers: int) -> None:
     """Rows of ``manifest``: the same pictures."""
     whole = manifest(path, max(numbers)).read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text(whole[0] + "".join(whole[number] for number in numbers), encoding="utf-8")
@@ -296,7 +296,7 @@ def test_what_another_run_bought_of_a_canary_was_shown_as_its_own_and_took_half_
     with serve(SandboxConfig(**QUICK)) as sandbox:
         run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "0.04", code=75)
         assert sandbox.ledger()["accepted"] == 1
-        sheet_of(tmp_path / "n.csv", 1, 5, 9)
+        write_rows(tmp_path / "n.csv", 1, 5, 9)
         nursery.run("run", "n.csv", *on(sandbox), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 3
         again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
@@ -304,8 +304,8 @@ def test_what_another_run_bought_of_a_canary_was_shown_as_its_own_and_took_half_
         assert "canary: 1 of 1 done, $0.04 spent" in again
         assert "6 pictures: about $0.24 and 1 s" in again
         assert sandbox.ledger()["accepted"] == 9
-        assert states(tmp_path) == {"done": 9}
-        adds_up(tmp_path, sandbox)
+        assert count_states(tmp_path) == {"done": 9}
+        check_books(tmp_path, sandbox)
 
 
 def test_a_canary_that_other_runs_bought_whole_is_another_one(tmp_path: Path, nursery: Nursery) -> None:
@@ -313,13 +313,13 @@ def test_a_canary_that_other_runs_bought_whole_is_another_one(tmp_path: Path, nu
     with serve(SandboxConfig(**QUICK)) as sandbox:
         run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "0.01", code=75)
         assert sandbox.ledger()["accepted"] == 0
-        sheet_of(tmp_path / "n.csv", 1, 5, 9)
+        write_rows(tmp_path / "n.csv", 1, 5, 9)
         nursery.run("run", "n.csv", *on(sandbox), cwd=tmp_path)
         again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
         assert "canary: 3 of 3 done, $0.12 spent" in again
         assert "3 pictures: about $0.12 and 1 s" in again
         assert sandbox.ledger()["accepted"] == 9
-        adds_up(tmp_path, sandbox)
+        check_books(tmp_path, sandbox)
 
 
 def test_without_a_terminal_a_canary_needs_a_yes(tmp_path: Path) -> None:

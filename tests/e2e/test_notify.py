@@ -16,7 +16,7 @@ from PIL import Image
 
 from batchedit.commands.small_pictures import first_pictures
 from batchedit.sandbox import SandboxConfig, serve
-from tests.e2e.test_terminal import at_a_terminal
+from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import environment, inside, manifest, on
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
@@ -95,7 +95,7 @@ def test_a_canary_that_waits_for_its_answer_is_told(tmp_path: Path) -> None:
     with hook() as (url, received), serve(QUICK) as sandbox:
         dialogue = (("Buy 2 first", "y\n"), ("Buy the other 3", "n\n"))
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "2", "--notify", url]
-        screen, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue)
     assert code == 64, screen
     assert [message["event"] for message in received][:2] == ["started", "canary_waiting"]
     assert "The other 3 wait for your yes for about $0.12." in received[1]["text"]
@@ -113,7 +113,7 @@ def test_the_first_pictures_come_along_in_the_morning_where_the_channel_takes_th
     for picture in pictures:
         with Image.open(io.BytesIO(picture)) as opened:
             opened.load()
-    assert {sent["filename"] for sent in end_message["attachments"]} <= {f"{path.stem}.jpg" for path in files(tmp_path)}
+    assert {sent["filename"] for sent in end_message["attachments"]} <= {f"{path.stem}.jpg" for path in list_files(tmp_path)}
 
 
 def test_a_channel_that_refuses_pictures_gets_the_words(tmp_path: Path) -> None:
@@ -127,14 +127,14 @@ def test_a_channel_that_refuses_pictures_gets_the_words(tmp_path: Path) -> None:
 def test_a_file_that_took_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     inside("run", "m.csv", "--sandbox", cwd=tmp_path)
-    first, second, third = files(tmp_path)
+    first, second, third = list_files(tmp_path)
     Image.new("RGB", (9, 9)).save(first)
     second.unlink()
     second.symlink_to(third)
     assert [name for name, _, _ in first_pictures(tmp_path / "outputs" / "m")] == [f"{third.stem}.jpg"]
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     return sorted((folder / "outputs" / "m" / "files").iterdir())
 
 

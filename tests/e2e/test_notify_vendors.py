@@ -47,7 +47,7 @@ def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str
     return completed.stderr
 
 
-def is_told(texts: list[str]) -> None:
+def check_messages(texts: list[str]) -> None:
     """The first and the last message, line for line."""
     start_lines, end_lines = (text.splitlines() for text in texts)
     name, quoted_run = "spring_sale_*1*  & <b>", f"'{RUN}'"
@@ -62,7 +62,7 @@ def is_told(texts: list[str]) -> None:
     ]
 
 
-def in_slack(payload: dict[str, Any]) -> str:
+def read_as_slack(payload: dict[str, Any]) -> str:
     """What Slack shows of a message whose formatting is switched off: it reads the three entities alone."""
     assert payload["mrkdwn"] is False
     text = payload["attachments"][0]["text"] if "attachments" in payload else payload["text"]
@@ -70,7 +70,7 @@ def in_slack(payload: dict[str, Any]) -> str:
     return unescape(text)
 
 
-def in_teams(request: Said) -> list[str]:
+def read_as_teams(request: Said) -> list[str]:
     """The blocks of a card as Teams shows them: CommonMark, in which one line end is a blank and two begin a new line. Blanks
     are left as they are; a browser shows several as one.
     """
@@ -85,7 +85,7 @@ def _commonmark(text: str) -> str:
     return "\n".join(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line) for line in lines)
 
 
-def in_telegram(text: str) -> str:
+def read_as_telegram(text: str) -> str:
     """What Telegram shows of its HTML, without the title, a line of its own in bold."""
     title, rest = text.split("\r\n", 1)
     assert title == "<b>batchedit: spring_sale_*1*  &amp; &lt;b&gt;</b>"
@@ -93,7 +93,7 @@ def in_telegram(text: str) -> str:
     return unescape(rest)
 
 
-def is_picture(data: bytes) -> None:
+def check_picture(data: bytes) -> None:
     with Image.open(io.BytesIO(data)) as opened:
         opened.load()
 
@@ -104,7 +104,7 @@ def test_a_slack_channel_was_told_by_its_web_hook(tmp_path: Path, away: Vendors)
     assert {(request.host, request.path) for request in away.came} == {
         (SLACK_HOOKS, "/services/T0SECRET0/B0SECRET0/SECRETsecretSECRETsecret")
     }
-    is_told([in_slack(request.json()) for request in away.came])
+    check_messages([read_as_slack(request.json()) for request in away.came])
     assert {request.json()["channel"] for request in away.came} == {"#ads"}
 
 
@@ -113,21 +113,21 @@ def test_a_slack_hook_that_was_named_by_its_https_address_showed_the_words_as_wr
 ) -> None:
     """Slack formats the text of a hook unless it is told not to: the stars of a run's name were eaten."""
     assert "did not arrive" not in buy(tmp_path, away, f"https://{SLACK_HOOKS}/services/T0/B0/SECRET")
-    is_told([in_slack(request.json()) for request in away.came])
+    check_messages([read_as_slack(request.json()) for request in away.came])
 
 
 def test_a_slack_bot_was_given_the_pictures_behind_the_words(tmp_path: Path, away: Vendors) -> None:
     """Each picture was announced, put where Slack said, and shown in the channel that Slack named."""
     assert "did not arrive" not in buy(tmp_path, away, BOT)
     messages = [request for request in away.came if request.path == "/api/chat.postMessage"]
-    is_told([in_slack(request.json()) for request in messages])
+    check_messages([read_as_slack(request.json()) for request in messages])
     upload = ["/api/files.getUploadURLExternal", "/upload/v1/", "/api/files.completeUploadExternal"]
     steps = [re.sub(r"\d+$", "", request.path) for request in away.came]
     assert steps == ["/api/chat.postMessage", "/api/chat.postMessage", *upload, *upload]
     for announce, put, complete in (away.came[2:5], away.came[5:8]):
         announced = parse_qs(announce.query)
         name, data = put.parts()["file"]
-        is_picture(data)
+        check_picture(data)
         assert (put.host, [name], [str(len(data))]) == (SLACK_FILES, announced["filename"], announced["length"])
         assert complete.json()["files"] == [{"id": f"F{put.path.rpartition('/')[2]}", "title": name}]
         assert complete.json()["channel_id"] == "C0123456789"
@@ -138,7 +138,7 @@ def test_a_slack_bot_that_may_not_send_files_said_the_words_once(tmp_path: Path,
     refusal = {"ok": False, "error": "missing_scope", "needed": "files:write", "provided": "chat:write"}
     away.refuses["getUploadURLExternal"] = (200, refusal)
     stderr = buy(tmp_path, away, BOT)
-    is_told([in_slack(request.json()) for request in away.came if request.path == "/api/chat.postMessage"])
+    check_messages([read_as_slack(request.json()) for request in away.came if request.path == "/api/chat.postMessage"])
     (complaint,) = [line for line in stderr.splitlines() if "slack" in line]
     assert complaint.endswith(": the channel slack:// took it in part: without all its pictures, or not everywhere")
 
@@ -150,9 +150,9 @@ def test_a_teams_channel_was_told_by_its_workflow(tmp_path: Path, away: Vendors)
         (TEAMS, "/workflows/SECRETworkflow/triggers/manual/paths/invoke")
     }
     assert {parse_qs(request.query)["sig"][0] for request in away.came} == {"SECRETsignature"}
-    blocks = [in_teams(request) for request in away.came]
+    blocks = [read_as_teams(request) for request in away.came]
     assert [title for title, _ in blocks] == ["batchedit: spring_sale_*1*  & <b>"] * 2
-    is_told([text for _, text in blocks])
+    check_messages([text for _, text in blocks])
 
 
 def test_a_telegram_chat_was_given_the_pictures_with_the_words_on_the_first(tmp_path: Path, away: Vendors) -> None:
@@ -165,9 +165,9 @@ def test_a_telegram_chat_was_given_the_pictures_with_the_words_on_the_first(tmp_
     assert start_request.json()["parse_mode"] == "HTML"
     caption = {name: content.decode() for name, (file, content) in first.parts().items() if file is None}
     assert (caption["chat_id"], caption["parse_mode"]) == ("987654321", "HTML")
-    is_told([in_telegram(start_request.json()["text"]), in_telegram(caption["caption"])])
+    check_messages([read_as_telegram(start_request.json()["text"]), read_as_telegram(caption["caption"])])
     for request in (first, second):
-        is_picture(request.parts()["photo"][1])
+        check_picture(request.parts()["photo"][1])
     assert "caption" not in second.parts()
 
 
@@ -180,7 +180,7 @@ def test_a_telegram_chat_that_takes_no_photos_was_told_the_words(tmp_path: Path,
     }
     away.refuses["sendPhoto"] = (400, refusal)
     assert "did not arrive" not in buy(tmp_path, away, CHAT)
-    is_told([in_telegram(request.json()["text"]) for request in away.came if request.path.endswith("sendMessage")])
+    check_messages([read_as_telegram(request.json()["text"]) for request in away.came if request.path.endswith("sendMessage")])
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def nursery() -> Iterator[Nursery]:
     running.close()
 
 
-def command(service: Service) -> list[object]:
+def make_command(service: Service) -> list[object]:
     return ["run", "m.csv", "--base-url", service.url, "--yes", "--price", "0.04", "--poll-seconds", 0.2]
 
 
@@ -102,14 +102,14 @@ def test_a_link_with_port_99999_a_host_that_is_no_idna_and_a_number_of_400_digit
     service.ids = ["r1", "r2", "r3", "r4"]
     service.results = ["https://files.runcomfy.net:99999/a.png", "https://xn--a.runcomfy.net/a.png", "", ""]
     service.position = HUGE
-    nursery.run(*command(service), cwd=tmp_path, code=75)
+    nursery.run(*make_command(service), cwd=tmp_path, code=75)
     states = Counter(row["result_status"] for row in rows(tmp_path / "outputs" / "m"))
     assert states == {"uncollected": 2, "done": 2}
     errors = [row["result_error"] for row in rows(tmp_path / "outputs" / "m")]
     assert all("link" in str(error) for error in errors[:2])
     service.results = [""] * 4  # the service has found out
     for _ in range(2):
-        nursery.run(*command(service), cwd=tmp_path)
+        nursery.run(*make_command(service), cwd=tmp_path)
     assert service.posts == 4
     assert audit(str(tmp_path / "outputs" / "m"), {})[1].findings == []
 
@@ -120,11 +120,11 @@ def test_an_id_that_the_service_gave_before_is_kept_with_the_doubt(
     """Two jobs got one id: the second is in doubt, and the id that it was given is what a person has to ask with."""
     manifest(tmp_path / "m.csv", 2)
     service.ids, service.results = ["r-twice", "r-twice"], ["", ""]
-    nursery.run(*command(service), cwd=tmp_path, code=76)
+    nursery.run(*make_command(service), cwd=tmp_path, code=76)
     run = tmp_path / "outputs" / "m"
     assert {row["result_status"] for row in rows(run)} == {"done", "in_doubt"}
     assert "r-twice" in nursery.run("doubt", "outputs/m", cwd=tmp_path, code=76).stdout
     with (run / "in_doubt.csv").open(newline="", encoding="utf-8-sig") as file:
         assert ["r-twice" in row["result_error"] for row in csv.DictReader(file)] == [True]
-    nursery.run(*command(service), cwd=tmp_path, code=76)
+    nursery.run(*make_command(service), cwd=tmp_path, code=76)
     assert service.posts == 2

@@ -35,7 +35,7 @@ def put_back(run: Path, backup: Path) -> None:
     shutil.copy(backup, run / "checkpoint.sqlite")
 
 
-def statuses(run: Path) -> Counter[object]:
+def count_statuses(run: Path) -> Counter[object]:
     assert audit(str(run), {})[1].findings == []
     return Counter(row["result_status"] for row in rows(run))
 
@@ -51,7 +51,7 @@ def test_what_was_bought_after_a_backup_is_not_bought_again(tmp_path: Path, sand
     put_back(run, backup)
     stderr = batchedit(*command, "--max-cost", "none", cwd=tmp_path).stderr
     assert "older copy" in stderr
-    assert (sandbox.ledger()["accepted"], statuses(run)) == (4, {"done": 4})
+    assert (sandbox.ledger()["accepted"], count_statuses(run)) == (4, {"done": 4})
     assert "older copy" not in batchedit(*command, cwd=tmp_path).stderr
 
 
@@ -64,7 +64,7 @@ def test_a_purchase_without_an_end_in_the_log_is_in_doubt(tmp_path: Path) -> Non
         batchedit(*command, "--max-cost", "none", cwd=tmp_path, code=76)
         put_back(run, backup)
         batchedit(*command, "--max-cost", "none", cwd=tmp_path, code=76)
-        assert (sandbox.ledger()["accepted"], statuses(run)) == (3, {"done": 2, "in_doubt": 1})
+        assert (sandbox.ledger()["accepted"], count_statuses(run)) == (3, {"done": 2, "in_doubt": 1})
 
 
 def test_jobs_that_the_older_copy_does_not_have_need_a_yes_of_their_own(
@@ -92,7 +92,7 @@ def test_a_job_that_was_bought_anew_after_the_backup(tmp_path: Path) -> None:
         batchedit("retry", run, *on(sandbox), cwd=tmp_path)
         put_back(run, backup)
         batchedit("run", sheet, *on(sandbox), cwd=tmp_path)
-        assert (sandbox.ledger()["accepted"], statuses(run)) == (3, {"done": 2})
+        assert (sandbox.ledger()["accepted"], count_statuses(run)) == (3, {"done": 2})
 
 
 def test_another_runs_log_says_nothing(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -15,7 +15,7 @@ from tests.support.cli import manifest, on, rows
 QUICK = {"latency": "0", "plain_files": 4_000}
 
 
-def hints(text: str) -> list[list[str]]:
+def find_hints(text: str) -> list[list[str]]:
     """The commands that ``text`` tells to type."""
     return [shlex.split(command)[1:] for command in re.findall(r"→ [^\n]*?: (batchedit [^\n]*)$", text, re.MULTILINE)]
 
@@ -73,7 +73,7 @@ def test_each_command_that_is_printed_goes_on_in_this_run(tmp_path: Path) -> Non
     with serve(SandboxConfig(**QUICK, faults=faults)) as it:
         first_run = batchedit("run", "m.csv", *on(it, "--set", "prompt=a mug", "-j", 1), cwd=tmp_path, code=None)
         it.set_faults([])
-        printed_commands = hints(first_run.stdout)
+        printed_commands = find_hints(first_run.stdout)
         assert printed_commands, first_run.stdout
         for arguments in printed_commands:
             before = it.ledger()["accepted"]

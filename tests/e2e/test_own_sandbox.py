@@ -27,7 +27,7 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
 from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.e2e.test_terminal import at_a_terminal
+from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import inside, manifest, rows, start, until
 
 LABEL = "play money"
@@ -47,21 +47,21 @@ def own_sandbox(cwd: Path, *options: object) -> Iterator[str]:
         process.communicate(timeout=20)
 
 
-def port_of(url: str) -> int:
+def find_port(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def sums(text: str) -> list[str]:
+def list_sums(text: str) -> list[str]:
     """The lines of a screen that name a sum; what the terminal is told besides is left out."""
     plain_text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     return [line for line in re.split(r"[\r\n]+", plain_text) if re.search(r"\$\d", line)]
 
 
-def unlabelled(text: str) -> list[str]:
-    return [line for line in sums(text) if LABEL not in line]
+def list_unlabelled(text: str) -> list[str]:
+    return [line for line in list_sums(text) if LABEL not in line]
 
 
-def said_of(run: str, cwd: Path) -> tuple[str, set[bool]]:
+def read_all_outputs(run: str, cwd: Path) -> tuple[str, set[bool]]:
     """What the commands say that read a run, and what they tell programs."""
     texts = [inside(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
     inside("gallery", run, cwd=cwd)
@@ -83,23 +83,23 @@ def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 4)
     with own_sandbox(tmp_path, "--balance", "0.10") as url:
         plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
-        assert len(sums(plan)) >= 2, plan
-        assert unlabelled(plan) == []
+        assert len(list_sums(plan)) >= 2, plan
+        assert list_unlabelled(plan) == []
         assert json.loads(inside("plan", "m.csv", "--base-url", url, "--json", cwd=tmp_path).stdout)["play_money"]
-    with own_sandbox(tmp_path, "--port", port_of(url)):
+    with own_sandbox(tmp_path, "--port", find_port(url)):
         dialogue = (("Buy 1 first for about $0.04 (play money)?", "y\n"), ("Buy the other 3", "y\n"))
         arguments = ["run", "m.csv", "--base-url", url, "--canary", "1", "--max-cost", "1"]
-        screen, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue)
         assert code == 0, screen
-        assert unlabelled(screen) == []
+        assert list_unlabelled(screen) == []
         assert "· $0.16 play money" in screen, "the bar says it"
         assert screen.count("the service is") == 1, "a warning stood above it that the service is not the vendor's"
         assert "the service is the sandbox that you started" in screen
-        text, play_flags = said_of("m", tmp_path)
-        assert (unlabelled(text), play_flags) == ([], {True})
-    assert len(sums(text)) >= 4
-    text, play_flags = said_of("m", tmp_path)
-    assert (unlabelled(text), play_flags) == ([], {True}), "a run knows it also when the sandbox has ended"
+        text, play_flags = read_all_outputs("m", tmp_path)
+        assert (list_unlabelled(text), play_flags) == ([], {True})
+    assert len(list_sums(text)) >= 4
+    text, play_flags = read_all_outputs("m", tmp_path)
+    assert (list_unlabelled(text), play_flags) == ([], {True}), "a run knows it also when the sandbox has ended"
 
 
 def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_path: Path) -> None:
@@ -110,23 +110,23 @@ def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_
     with own_sandbox(tmp_path) as url:
         inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
     manifest(tmp_path / "m.csv", 4)
-    with serve(SandboxConfig(port=port_of(url), latency="0.1", plain_files=4_000)):
+    with serve(SandboxConfig(port=find_port(url), latency="0.1", plain_files=4_000)):
         plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
-        assert len(unlabelled(plan)) == len(sums(plan)) > 0
-        refused, _ = at_a_terminal(
+        assert len(list_unlabelled(plan)) == len(list_sums(plan)) > 0
+        refused, _ = run_at_terminal(
             ["run", "m.csv", "--base-url", url], tmp_path, ("Buy 2 pictures for about $0.08?", "n\n")
         )
         assert LABEL not in refused
-        assert said_of("m", tmp_path)[1] == {True}, "nothing was bought there yet"
+        assert read_all_outputs("m", tmp_path)[1] == {True}, "nothing was bought there yet"
         completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in completed.stdout + completed.stderr
-        text, play_flags = said_of("m", tmp_path)
+        text, play_flags = read_all_outputs("m", tmp_path)
         assert (LABEL in text, play_flags) == (False, {False})
     manifest(tmp_path / "m.csv", 5)
-    with own_sandbox(tmp_path, "--port", port_of(url)):
+    with own_sandbox(tmp_path, "--port", find_port(url)):
         again = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in again.stdout + again.stderr
-        assert said_of("m", tmp_path)[1] == {False}
+        assert read_all_outputs("m", tmp_path)[1] == {False}
 
 
 def test_what_a_rehearsal_cost_is_no_price_known_of_the_model(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_a_rehearsal_cost_is_no_price_known_of_the_model(tmp_path: Path) ->
     manifest(tmp_path / "n.csv", 4)
     plan = inside("plan", "n.csv", "--base-url", url, "--no-check-images", cwd=tmp_path).stdout
     assert "price           unknown" in plan
-    assert sums(plan) == []
+    assert list_sums(plan) == []
 
 
 def test_a_yes_to_play_money_buys_nothing_of_the_service_that_listens_there_by_now(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_yes_to_play_money_buys_nothing_of_the_service_that_listens_there_by_n
 
         def swap() -> str:
             first.close()
-            others.append(second.enter_context(serve(SandboxConfig(port=port_of(url)))))
+            others.append(second.enter_context(serve(SandboxConfig(port=find_port(url)))))
             return "y\n"
 
-        screen, code = at_a_terminal(
+        screen, code = run_at_terminal(
             ["run", "m.csv", "--base-url", url], tmp_path, ("for about $0.12 (play money)?", swap)
         )
         assert code == 69, screen
@@ -172,7 +172,7 @@ def test_a_yes_to_dollars_buys_no_picture_of_ones_own_sandbox(tmp_path: Path) ->
             second.enter_context(own_sandbox(tmp_path, "--port", other.port))
             return "y\n"
 
-        screen, code = at_a_terminal(["run", "m.csv", "--base-url", other.url], tmp_path, ("for about $0.12?", swap))
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", other.url], tmp_path, ("for about $0.12?", swap))
         assert code == 69, screen
         ledger = httpx.get(f"{other.url}/_sandbox/ledger", trust_env=False).json()
         assert ledger["submits_seen"] == 0
@@ -184,9 +184,9 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
     with ExitStack() as first:
         url = first.enter_context(own_sandbox(tmp_path))
         run = start("run", "m.csv", "--base-url", url, "--yes", "-j", 8, "--rate", "2/s", "--log-json", cwd=tmp_path)
-        until(lambda: rows_done(tmp_path) >= 2)
+        until(lambda: count_done(tmp_path) >= 2)
         first.close()
-        with serve(SandboxConfig(port=port_of(url))) as other:
+        with serve(SandboxConfig(port=find_port(url))) as other:
             assert run.stderr is not None
             breaker_line = next(line for line in run.stderr if "breaker_open" in line)
             assert "does not listen" in breaker_line
@@ -196,7 +196,7 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
         run.communicate(timeout=60)
 
 
-def rows_done(cwd: Path) -> int:
+def count_done(cwd: Path) -> int:
     stdout = inside("status", "m", "--json", cwd=cwd, code=None).stdout
     return int(json.loads(stdout).get("report", {}).get("jobs", {}).get("done", 0))
 
@@ -208,19 +208,19 @@ def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: P
         pass
     inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=None)
     assert not json.loads(inside("status", "m", "--json", cwd=tmp_path).stdout)["report"]["play_money"]
-    with own_sandbox(tmp_path, "--port", port_of(url)):
+    with own_sandbox(tmp_path, "--port", find_port(url)):
         completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
-    assert unlabelled(completed.stdout + completed.stderr) == []
-    assert said_of("m", tmp_path)[1] == {True}
+    assert list_unlabelled(completed.stdout + completed.stderr) == []
+    assert read_all_outputs("m", tmp_path)[1] == {True}
 
 
 def test_a_sandbox_of_ones_own_is_known_by_the_name_of_this_machine(tmp_path: Path) -> None:
     """A marketer typed `localhost` for the address that the sandbox told: its dollars were said as dollars."""
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
-        completed = inside("run", "m.csv", "--base-url", f"http://localhost:{port_of(url)}/", "--yes", cwd=tmp_path)
-    assert unlabelled(completed.stdout + completed.stderr) == []
-    assert said_of("m", tmp_path)[1] == {True}
+        completed = inside("run", "m.csv", "--base-url", f"http://localhost:{find_port(url)}/", "--yes", cwd=tmp_path)
+    assert list_unlabelled(completed.stdout + completed.stderr) == []
+    assert read_all_outputs("m", tmp_path)[1] == {True}
 
 
 @pytest.mark.parametrize("is_taken", [True, False])
@@ -250,10 +250,10 @@ def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sand
 def test_another_port_and_another_name_for_this_machine_are_not_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url, serve(SandboxConfig(latency="0")) as other:
-        elsewhere = (other.url, f"http://localhost:{port_of(other.url)}", f"http://127.0.0.2:{port_of(url)}")
-        for address in (*elsewhere, f"https://localhost:{port_of(url)}"):
+        elsewhere = (other.url, f"http://localhost:{find_port(other.url)}", f"http://127.0.0.2:{find_port(url)}")
+        for address in (*elsewhere, f"https://localhost:{find_port(url)}"):
             plan = inside("plan", "m.csv", "--base-url", address, "--price", "0.04", cwd=tmp_path).stdout
-            assert sums(plan)
+            assert list_sums(plan)
             assert LABEL not in plan, address
         assert LABEL in inside("plan", "m.csv", "--base-url", f"{url}/v1", cwd=tmp_path).stdout
 
@@ -262,15 +262,15 @@ def test_two_of_ones_own_and_one_that_was_killed(tmp_path: Path, state_folder: P
     """The system gives the lock back with the process, however it ended; the file that stays proves nothing."""
     process = start("sandbox", cwd=tmp_path)
     assert process.stdout is not None
-    port = port_of(process.stdout.readline().strip())
+    port = find_port(process.stdout.readline().strip())
     with own_sandbox(tmp_path) as url:
         assert is_listening(port, os.environ)
-        assert is_listening(port_of(url), os.environ)
+        assert is_listening(find_port(url), os.environ)
         process.kill()
         process.communicate(timeout=20)
         assert list(state_folder.glob(f"sandbox-{port}-*.lock")), "a stale file"
         assert not is_listening(port, os.environ)
-        assert is_listening(port_of(url), os.environ)
+        assert is_listening(find_port(url), os.environ)
 
 
 def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_rehearsal_in_the_sandbox_took_the_label_off_the_plan_behind_it(tmp_pa
     with own_sandbox(tmp_path) as url:
         completed = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
         refused = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
-        assert unlabelled(completed.stdout) == []
+        assert list_unlabelled(completed.stdout) == []
         why = f"the run in outputs/m buys from the sandbox, not from {url}"
         assert why in " ".join(refused.split())
         assert f"warning: {why}, so it takes no purchase" in " ".join(completed.stderr.split())
@@ -381,9 +381,9 @@ def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
         inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         again = inside("run", "m.csv", "--base-url", url, "--yes", "--out", "outputs/other", cwd=tmp_path)
         assert "nothing is left to buy: 2 done" in again.stderr
-        assert unlabelled(again.stdout + again.stderr) == []
-    text, play_flags = said_of("other", tmp_path)
-    assert (unlabelled(text), play_flags) == ([], {True})
+        assert list_unlabelled(again.stdout + again.stderr) == []
+    text, play_flags = read_all_outputs("other", tmp_path)
+    assert (list_unlabelled(text), play_flags) == ([], {True})
     flags = {line["result_flags"] for line in rows(tmp_path / "outputs" / "other")}
     assert flags == {None}, "another run bought them, and may have paid"
 
@@ -398,7 +398,7 @@ def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str
         code = 0 if ended == "done" else 75
         inside("run", "m.csv", "--base-url", url, "--yes", "--stuck-after", "1", cwd=tmp_path, code=code)
     other = ("m.csv", "--base-url", url, "--out", "outputs/paid")
-    with serve(SandboxConfig(port=port_of(url), latency="0.1", plain_files=4_000)) as paid:
+    with serve(SandboxConfig(port=find_port(url), latency="0.1", plain_files=4_000)) as paid:
         assert inside("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
         plan = inside("plan", *other, cwd=tmp_path).stdout
         completed = inside("run", *other, "--yes", cwd=tmp_path)
@@ -417,9 +417,9 @@ def test_what_was_paid_for_is_not_taken_into_a_rehearsal(tmp_path: Path) -> None
         completed = inside("run", *other, "--yes", cwd=tmp_path)
     for output in (plan, completed.stdout + completed.stderr):
         assert "outputs/m " not in output, output
-        assert unlabelled(output) == []
-    text, play_flags = said_of("rehearsal", tmp_path)
-    assert (len(sums(text)) > 0, play_flags) == (True, {True, False}), "`runs` has both"
+        assert list_unlabelled(output) == []
+    text, play_flags = read_all_outputs("rehearsal", tmp_path)
+    assert (len(list_sums(text)) > 0, play_flags) == (True, {True, False}), "`runs` has both"
 
 
 def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: 
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path) as url:
         question = ("Buy 2 pictures for about $0.08 (play money)?", "n\n")
-        at_a_terminal(["run", "m.csv", "--base-url", url], tmp_path, question)
+        run_at_terminal(["run", "m.csv", "--base-url", url], tmp_path, question)
         with Register.of(os.environ).buying(tmp_path / "outputs" / "m"):
             plan = inside("plan", "m.csv", "--base-url", url, "--out", "outputs/other", cwd=tmp_path).stdout
     assert "2 pictures are left to the run in outputs/m, which may be buying them now" in " ".join(plan.split())
@@ -437,8 +437,8 @@ def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -
     with own_sandbox(tmp_path) as url:
         for arguments in (["models"], ["models", "show", "openai/gpt-4o-image/edit"]):
             stdout = inside(*arguments, "--base-url", url, cwd=tmp_path).stdout
-            assert sums(stdout)
-            assert unlabelled(stdout) == []
+            assert list_sums(stdout)
+            assert list_unlabelled(stdout) == []
 
 
 def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) -> None:
@@ -446,9 +446,9 @@ def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) ->
     with own_sandbox(tmp_path, "--fault", "submit:drop_after=first:1") as url:
         completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
         doubt = inside("doubt", "m", cwd=tmp_path, code=76).stdout
-    assert unlabelled(completed.stdout + completed.stderr) == []
-    assert sums(doubt)
-    assert unlabelled(doubt) == []
+    assert list_unlabelled(completed.stdout + completed.stderr) == []
+    assert list_sums(doubt)
+    assert list_unlabelled(doubt) == []
 
 
 def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_path: Path) -> None:
@@ -461,5 +461,5 @@ def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_pa
     manifest(tmp_path / "m.csv", 2)  # a plan of nothing to do names no sum
     with own_sandbox(tmp_path, "--port", port) as url:
         plan = inside("plan", "m.csv", "--base-url", url, "--price", "0.04", cwd=tmp_path).stdout
-    assert sums(plan)
+    assert list_sums(plan)
     assert LABEL not in plan

@@ -43,13 +43,13 @@ def service() -> Any:
         running.stop()
 
 
-def _png() -> bytes:
+def _make_png() -> bytes:
     buffer = BytesIO()
     Image.effect_noise((64, 48), 90).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _run(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
+def _run_one_row(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
     manifest(tmp_path / "m.csv", 1)
     options = ["--base-url", service.url, "--no-check-images", "--yes", "--stuck-after", "1", "--poll-seconds", "0.2"]
     batchedit("run", "m.csv", *options, cwd=tmp_path, code=code)
@@ -61,11 +61,11 @@ def _run(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
 def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
     tmp_path: Path, service: Service, shape: str
 ) -> None:
-    png = _png()
+    png = _make_png()
     text = b64encode(png).decode()
     output = {"image": f"data:image/png;base64,{text}"} if shape == "data URI" else {"images": [{"b64_json": text}]}
     service.ending = {"output": output}
-    row = _run(tmp_path, service, code=0)
+    row = _run_one_row(tmp_path, service, code=0)
     assert row["result_status"] == "done"
     [saved] = (tmp_path / "outputs" / "m" / "files").rglob("*.png")
     assert saved.read_bytes() == png
@@ -76,7 +76,7 @@ def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
 
 def test_the_services_own_word_and_reason_did_not_reach_the_row(tmp_path: Path, service: Service) -> None:
     service.ending = {"status": "ERROR", "error": "boom"}
-    row_text = " ".join(_run(tmp_path, service, code=None).values())
+    row_text = " ".join(_run_one_row(tmp_path, service, code=None).values())
     assert "error" in row_text
     assert "boom" in row_text
     assert service.bought() == 1
@@ -84,6 +84,6 @@ def test_the_services_own_word_and_reason_did_not_reach_the_row(tmp_path: Path, 
 
 def test_a_row_without_a_file_says_which_keys_were_there(tmp_path: Path, service: Service) -> None:
     service.ending = {"output": {"seed": 7}, "message": "upload pending"}
-    row_text = " ".join(_run(tmp_path, service, code=None).values())
+    row_text = " ".join(_run_one_row(tmp_path, service, code=None).values())
     assert "seed" in row_text
     assert "upload pending" in row_text

@@ -61,19 +61,19 @@ def test_a_checkpoint_with_a_planted_trigger_or_without_the_one_that_sums_is_ref
         assert sandbox.ledger()["accepted"] == 1
 
 
-def _rewritten(table: str, old: str, new: str) -> str:
+def _rewrite_table(table: str, old: str, new: str) -> str:
     """The table as if it had been made by another statement: its rows stay."""
     return f"""PRAGMA writable_schema = ON;
         UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}' AND type = 'table';"""
 
 
 ALTERED = {
-    "no id can be written down": _rewritten("jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"),
-    "less money than none": _rewritten("jobs", "CHECK (held >= 0)", ""),
+    "no id can be written down": _rewrite_table("jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"),
+    "less money than none": _rewrite_table("jobs", "CHECK (held >= 0)", ""),
     "a column that computes": "ALTER TABLE jobs ADD COLUMN more INTEGER GENERATED ALWAYS AS (id * 2)",
     "a column more": "ALTER TABLE meta ADD COLUMN more TEXT",
-    "sums of one row": _rewritten("tally", "PRIMARY KEY (state, wanted)", "PRIMARY KEY (wanted, state)"),
-    "facts that look alike": _rewritten("meta", "name  TEXT PRIMARY KEY", "name  TEXT COLLATE NOCASE PRIMARY KEY"),
+    "sums of one row": _rewrite_table("tally", "PRIMARY KEY (state, wanted)", "PRIMARY KEY (wanted, state)"),
+    "facts that look alike": _rewrite_table("meta", "name  TEXT PRIMARY KEY", "name  TEXT COLLATE NOCASE PRIMARY KEY"),
     "one id a state": "CREATE UNIQUE INDEX more ON jobs (state) WHERE state = 'waiting'",
     "an index that is another": "DROP INDEX jobs_to_buy; CREATE INDEX jobs_to_buy ON jobs (wanted, id) WHERE state = 'done'",
     "a table more": "CREATE TABLE more (text)",
@@ -101,7 +101,7 @@ def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path
 REVIEWED = {
     "a wish that computes": """DROP TABLE wishes; CREATE TABLE wishes (seq INTEGER PRIMARY KEY, at REAL NOT NULL,
         who TEXT NOT NULL, name TEXT NOT NULL, value TEXT GENERATED ALWAYS AS ('none') STORED) STRICT;""",
-    "any wish": _rewritten(
+    "any wish": _rewrite_table(
         "wishes", "CHECK (name IN (''pause'', ''resume'', ''stop'', ''concurrency'', ''max_cost''))", ""
     ),
     "a column more": "ALTER TABLE marks ADD COLUMN more TEXT",

@@ -151,7 +151,7 @@ DECLINED, LOST = '"event":"Declined"', '"event":"Lost"'
 BUYING = ("run n.csv --no-check-images", "retry m", "doubt m --buy-again all", "redo m")
 
 
-def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
+def _make_vendor_run(folder: Path, *, price: int | None = None) -> int:
     """A failed row, one in doubt and a rejected picture; and a sheet that is new. Returns how many are in doubt.
 
     ``price`` is what the run knows of a picture's, in micro-dollars; without one it asks.
@@ -170,21 +170,21 @@ def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
         return checkpoint.money().doubts
 
 
-def _typed(command: str, price: int | None) -> list[str]:
+def _split_command(command: str, price: int | None) -> list[str]:
     return [*command.split(), "--yes", *(["--price", "0.04"] if price and command.startswith("run") else [])]
 
 
-def _of(command: str, folder: Path) -> Path:
+def _find_run(command: str, folder: Path) -> Path:
     return folder / "outputs" / ("n" if command.startswith("run") else "m")
 
 
-def _log(command: str, folder: Path) -> str:
-    path = _of(command, folder) / "run.jsonl"
+def _read_log(command: str, folder: Path) -> str:
+    path = _find_run(command, folder) / "run.jsonl"
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _doubts(command: str, folder: Path) -> int:
-    with closing(open_checkpoint(_of(command, folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
+def _count_doubts(command: str, folder: Path) -> int:
+    with closing(open_checkpoint(_find_run(command, folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
         return checkpoint.money().doubts
 
 
@@ -193,11 +193,11 @@ def _doubts(command: str, folder: Path) -> int:
 def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_named(
     tmp_path: Path, command: str, price: int | None
 ) -> None:
-    before = _a_run_of_the_vendor(tmp_path, price=price)
+    before = _make_vendor_run(tmp_path, price=price)
     proxy = RawServer([RawServer.http(407)])
     try:
         env = environment(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
-        completed = batchedit(*_typed(command, price), cwd=tmp_path, env=env, code=69)
+        completed = batchedit(*_split_command(command, price), cwd=tmp_path, env=env, code=69)
     finally:
         proxy.stop()
     output = completed.stdout + completed.stderr
@@ -205,16 +205,16 @@ def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_nam
     assert "put a proxy that lets the service through into HTTPS_PROXY" in output
     assert "hidden" not in output
     assert {request.method for request in proxy.requests} == {"CONNECT"}
-    assert (DECLINED in _log(command, tmp_path)) is bool(price)
+    assert (DECLINED in _read_log(command, tmp_path)) is bool(price)
     released = bool(price) and command.startswith("doubt")  # planned, as the yes wanted it
-    assert _doubts(command, tmp_path) == (0 if command.startswith("run") else before - released)
+    assert _count_doubts(command, tmp_path) == (0 if command.startswith("run") else before - released)
 
 
 def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawServer) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="600", plain_files=4_000)) as it:
         process = start("run", "m.csv", *on(it), cwd=tmp_path)
-        until(lambda: '"event":"Accepted"' in _log("m", tmp_path))
+        until(lambda: '"event":"Accepted"' in _read_log("m", tmp_path))
         process.terminate()
         process.communicate(timeout=90)
     with closing(open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
@@ -233,8 +233,8 @@ def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawSer
     assert "to buy          2 pictures" in planned.stdout
 
 
-def _declined_or_over(command: str, folder: Path, process: subprocess.Popen[str]) -> bool:
-    return DECLINED in _log(command, folder) or process.poll() is not None
+def _is_declined_or_over(command: str, folder: Path, process: subprocess.Popen[str]) -> bool:
+    return DECLINED in _read_log(command, folder) or process.poll() is not None
 
 
 @pytest.mark.timeout(600)  # four commands, each with a run of its own before
@@ -249,19 +249,19 @@ def test_a_tunnel_that_never_opens_leaves_nothing_in_doubt_whatever_buys(tmp_pat
         for number, command in enumerate(BUYING):
             folder = tmp_path / str(number)
             folder.mkdir()
-            before = _a_run_of_the_vendor(folder, price=40_000)
-            lost = _log(command, folder).count(LOST)
-            running[command] = (folder, before, lost, start(*_typed(command, 40_000), cwd=folder, env=env))
+            before = _make_vendor_run(folder, price=40_000)
+            lost = _read_log(command, folder).count(LOST)
+            running[command] = (folder, before, lost, start(*_split_command(command, 40_000), cwd=folder, env=env))
         for command, (folder, _, _, process) in running.items():
-            until(partial(_declined_or_over, command, folder, process), 300)
+            until(partial(_is_declined_or_over, command, folder, process), 300)
             process.terminate()
     finally:
         outputs = {command: process.communicate(timeout=90) for command, (*_, process) in running.items()}
         proxy.stop()
     assert {request.method for request in proxy.requests} == {"CONNECT"}
     for command, (folder, before, lost, process) in running.items():
-        assert DECLINED in _log(command, folder), outputs[command]
-        assert _log(command, folder).count(LOST) == lost, outputs[command]
+        assert DECLINED in _read_log(command, folder), outputs[command]
+        assert _read_log(command, folder).count(LOST) == lost, outputs[command]
         after = 0 if command.startswith("run") else before - command.startswith("doubt")
-        assert _doubts(command, folder) == after, outputs[command]
+        assert _count_doubts(command, folder) == after, outputs[command]
         assert process.returncode in {143, 69}, outputs[command]

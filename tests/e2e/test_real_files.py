@@ -20,7 +20,7 @@ SHOPIFY = ["--map", "image=Image Src", "--id", "Handle", "--skip-invalid"]
 PROMPT = ["--prompt", "make an ad for {Title}: {Body (HTML)}"]
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
@@ -39,7 +39,7 @@ def test_an_untouched_export(tmp_path: Path, export: Path) -> None:
         inside("run", export, *SHOPIFY, *PROMPT, *on(sandbox, "--out", "o"), cwd=tmp_path)
         accepted = sandbox.ledger()["accepted"]
     assert export.read_bytes() == before
-    theirs, ours = read(export), read(tmp_path / "o" / "results.csv")
+    theirs, ours = read_table(export), read_table(tmp_path / "o" / "results.csv")
     assert len(ours) == len(theirs)
     text = (tmp_path / "o" / "results.csv").read_bytes()
     assert all(line in text for line in before.splitlines()), "byte for byte"
@@ -54,7 +54,7 @@ def test_an_untouched_export(tmp_path: Path, export: Path) -> None:
     assert accepted == len({row["result_key"] for row in ours if row["result_key"]})
     without = [row["Handle"] for row in theirs if not row["Image Src"]]
     failed = tmp_path / "o" / "failed.csv"
-    assert [row["Handle"] for row in read(failed)] == without if without else not failed.exists()
+    assert [row["Handle"] for row in read_table(failed)] == without if without else not failed.exists()
 
 
 def test_the_plan_of_an_export_suggests_what_helps(tmp_path: Path, export: Path) -> None:
@@ -67,6 +67,6 @@ def test_the_plan_of_an_export_suggests_what_helps(tmp_path: Path, export: Path)
 
 def test_an_export_becomes_a_manifest(tmp_path: Path, export: Path) -> None:
     inside("init", export, "--to", "m.csv", cwd=tmp_path)
-    pictured = dict.fromkeys(row["Handle"] for row in read(export) if row["Image Src"])
-    assert [row["sku"] for row in read(tmp_path / "m.csv")] == list(pictured)
+    pictured = dict.fromkeys(row["Handle"] for row in read_table(export) if row["Image Src"])
+    assert [row["sku"] for row in read_table(tmp_path / "m.csv")] == list(pictured)
     assert f"{len(pictured)} new" in inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout

@@ -64,7 +64,7 @@ def received(tmp_path: Path, sandbox: RunningSandbox, private: Path, monkeypatch
     return run
 
 
-def of_another(sandbox: RunningSandbox) -> list[object]:
+def make_foreign_options(sandbox: RunningSandbox) -> list[object]:
     return ["--base-url", sandbox.url]
 
 
@@ -80,7 +80,7 @@ class Person(Terminal):
         self.asked.append(quote)
 
 
-def answered(work: Callable[[Person], object], folder: Path) -> Person:
+def run_as_person(work: Callable[[Person], object], folder: Path) -> Person:
     person = Person()
     with chdir(folder):
         anyio.run(work, person)
@@ -102,8 +102,8 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
 ) -> None:
     """The person answers the question with yes, and so buys: but what is read and what is said to be the price is theirs."""
     settings = {"base_url": sandbox.url}
-    batchedit("fetch", received, *of_another(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
-    person = answered(lambda host: retry(str(received), settings, host, Wish()), tmp_path)
+    batchedit("fetch", received, *make_foreign_options(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
+    person = run_as_person(lambda host: retry(str(received), settings, host, Wish()), tmp_path)
     [quote] = person.asked
     assert quote.what.price_source != "--price"
     assert quote.price > 1
@@ -119,7 +119,7 @@ def test_results_of_a_received_run_had_their_pictures_read_where_it_says(
     tmp_path: Path, sandbox: RunningSandbox, received: Path, private: Path
 ) -> None:
     (received / "results.csv").write_text(f"sku,image,prompt\na,{private.name},x\nb,{private},x\n")
-    stdout = batchedit("plan", received / "results.csv", *of_another(sandbox), cwd=tmp_path, code=65).stdout
+    stdout = batchedit("plan", received / "results.csv", *make_foreign_options(sandbox), cwd=tmp_path, code=65).stdout
     assert "'passport.png' is neither" in stdout
     assert "lies outside the sheet's folder" in stdout
 
@@ -147,7 +147,7 @@ def test_a_run_that_was_moved_is_still_ones_own(tmp_path: Path, sandbox: Running
     assert "not known to be yours" not in completed.stderr
 
 
-def of_an_earlier_version(run: Path, state: Path) -> None:
+def make_older_version(run: Path, state: Path) -> None:
     """Neither the run nor the register knows of ids."""
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("DELETE FROM meta WHERE name = 'run_ids'")
@@ -160,7 +160,7 @@ def test_a_run_that_an_earlier_version_entered_goes_on_without_a_word(tmp_path: 
     manifest(tmp_path / "m.csv", 2)
     sandbox.set_faults(["job:failed=first:2"])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
-    of_an_earlier_version(tmp_path / "outputs" / "m", Path(os.environ["BATCHEDIT_STATE"]))
+    make_older_version(tmp_path / "outputs" / "m", Path(os.environ["BATCHEDIT_STATE"]))
     completed = batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=1)
     assert "known to be yours" not in completed.stderr
     shutil.move(tmp_path / "outputs" / "m", tmp_path / "elsewhere")
@@ -210,7 +210,7 @@ def test_a_service_that_is_not_the_vendors_was_hidden_by_quiet_and_never_said_by
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     verb, *rest = command.split()
     buys_again = ["--buy-again", "all", "--yes"] if verb == "doubt" else []
-    service = of_another(sandbox) if verb in {"plan", "run"} else []
+    service = make_foreign_options(sandbox) if verb in {"plan", "run"} else []
     stderr = batchedit(verb, *rest, *service, *more, *buys_again, cwd=tmp_path, code=None).stderr
     if verb != "doubt":  # it finds nothing to decide about, and sends nothing
         assert f"the service is {sandbox.url}, not the vendor's" in stderr

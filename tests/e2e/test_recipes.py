@@ -16,17 +16,17 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/tutorial.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 
-def recipes() -> dict[str, list[tuple[str, list[str]]]]:
+def read_recipes() -> dict[str, list[tuple[str, list[str]]]]:
     """Page → its ``console`` commands in order, each with the lines that the page shows beneath it."""
     commands_by_page: dict[str, list[tuple[str, list[str]]]] = {}
     for page in PAGES:
         blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
         if blocks:
-            commands_by_page[page.stem] = [command for block in blocks for command in commands(block)]
+            commands_by_page[page.stem] = [command for block in blocks for command in split_commands(block)]
     return commands_by_page
 
 
-def commands(block: str) -> list[tuple[str, list[str]]]:
+def split_commands(block: str) -> list[tuple[str, list[str]]]:
     """``$ `` begins a command, a backslash at its end or ``<<'EOF'`` goes on; what follows is shown of its output."""
     commands_with_output: list[tuple[str, list[str]]] = []
     for line in block.replace("\\\n", " ").splitlines():
@@ -39,7 +39,7 @@ def commands(block: str) -> list[tuple[str, list[str]]]:
     return commands_with_output
 
 
-RECIPES = recipes()
+RECIPES = read_recipes()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def kitchen(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def typed(command: str, kitchen: Path) -> str:
+def type_command(command: str, kitchen: Path) -> str:
     env = {name: value for name, value in environment().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
     env |= {"PATH": f"{kitchen / 'bin'}:{env['PATH']}", "HOME": str(kitchen)}
     completed = subprocess.run(
@@ -70,7 +70,7 @@ def typed(command: str, kitchen: Path) -> str:
 def test_a_recipe(kitchen: Path, name: str) -> None:
     assert RECIPES[name], "a recipe without a command"
     for command, expected_lines in RECIPES[name]:
-        output = typed(command, kitchen)
+        output = type_command(command, kitchen)
         for line in expected_lines:
             assert line.strip() in output, f"$ {command}\n{output}"
 
@@ -81,11 +81,11 @@ def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
     blocks = re.findall(
         r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    ours = [(command, expected_lines) for block in blocks for command, expected_lines in commands(block) if " manifests/" in command]
-    template_output = typed("batchedit template --examples", kitchen)
+    ours = [(command, expected_lines) for block in blocks for command, expected_lines in split_commands(block) if " manifests/" in command]
+    template_output = type_command("batchedit template --examples", kitchen)
     assert len(ours) == 3, "two runs of the demo, and the plan of the broken one"
     for command, expected_lines in ours:
-        output = typed(f"{command} || true", kitchen)
+        output = type_command(f"{command} || true", kitchen)
         for line in expected_lines:
             measured = re.sub(r"\d+\.\d s", "", line).strip()
             assert measured != line.strip() or measured in output, f"$ {command}\n{output}"

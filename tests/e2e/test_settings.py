@@ -66,7 +66,7 @@ EVERY = Settings(
 )
 
 
-def parsed(name: str, *arguments: str) -> Settings:
+def parse_options(name: str, *arguments: str) -> Settings:
     command = group.commands[name]
     with command.make_context(name, list(arguments)) as ctx:
         return Settings(**read_given_options(ctx))
@@ -75,7 +75,7 @@ def parsed(name: str, *arguments: str) -> Settings:
 def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(settings_text(EVERY), encoding="utf-8")
-    again = parsed("run", "m.csv", "--config", str(path))
+    again = parse_options("run", "m.csv", "--config", str(path))
     assert again.rate == pytest.approx(EVERY.rate)
     for name in Settings.__dataclass_fields__:
         if name not in {"rate", "origins", "out"}:

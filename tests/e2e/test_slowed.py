@@ -33,8 +33,8 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
         payload = json.loads(inside("status", "outputs/m", "--json", cwd=tmp_path).stdout)
         run.send_signal(signal.SIGTERM)
         out, err = run.communicate(timeout=90)
-    events = slowed(log.read_text())
-    assert slowed(err) == events
+    events = find_slowed_events(log.read_text())
+    assert find_slowed_events(err) == events
     message = events[0]["message"]
     assert message.startswith("slowed by the service: ")
     assert message.endswith(" minutes longer")
@@ -49,7 +49,7 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     assert f"  {report['message']}\n" in inside("status", "outputs/m", cwd=tmp_path).stdout
 
 
-def slowed(text: str) -> list[dict[str, Any]]:
+def find_slowed_events(text: str) -> list[dict[str, Any]]:
     """What the lines say, but for the millisecond in which each of the two was written."""
     lines = [json.loads(line) for line in text.splitlines() if '"event":"slowed"' in line]
     return [{name: value for name, value in line.items() if name != "at"} for line in lines]

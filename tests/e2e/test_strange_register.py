@@ -20,23 +20,23 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside, manifest, on
 
 
-def made(path: Path, *statements: str) -> None:
+def make_database(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         for statement in statements:
             db.execute(statement)
 
 
 def another_programs(path: Path) -> None:
-    made(path, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('kept')")
+    make_database(path, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('kept')")
 
 
 def with_a_trigger(path: Path) -> None:
     Register(path.parent).enter(Entry(path.parent, "s.csv", "service", "model"))
-    made(path, "CREATE TRIGGER forgets AFTER INSERT ON runs BEGIN DELETE FROM runs; END")
+    make_database(path, "CREATE TRIGGER forgets AFTER INSERT ON runs BEGIN DELETE FROM runs; END")
 
 
 def with_costs_in_words(path: Path) -> None:
-    made(
+    make_database(
         path,
         "CREATE TABLE costs (service TEXT, model TEXT, cost TEXT, PRIMARY KEY (service, model))",
         "INSERT INTO costs VALUES ('service', 'model', 'dear')",

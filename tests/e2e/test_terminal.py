@@ -23,7 +23,7 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import batchedit, environment, manifest, rows
 
 
-def at_a_terminal(
+def run_at_terminal(
     arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]], columns: int = 120, **more: str
 ) -> tuple[str, int]:
     """Run the command with a terminal of its own; ``dialogue`` is what is waited for and then typed, one after the other. A
@@ -60,7 +60,7 @@ def test_the_question(tmp_path: Path, answer: str, code: int, bought: int) -> No
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
-        screen, exit_code = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
+        screen, exit_code = run_at_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
         assert exit_code == code, screen
         assert sandbox.ledger()["accepted"] == bought
         if bought:
@@ -72,7 +72,7 @@ def test_the_canary_asks_again(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 9)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3", "--yes"]
-        screen, code = at_a_terminal(arguments, tmp_path)
+        screen, code = run_at_terminal(arguments, tmp_path)
         assert (code, sandbox.ledger()["accepted"]) == (0, 9), screen
         assert "canary: 3 of 3 done" in screen
 
@@ -95,7 +95,7 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
 
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "5"]
         dialogue = (("Buy 5 first for about $0.20?", "y\n"), ("Buy the other 3 for about $0.12?", look))
-        screen, exit_code = at_a_terminal(arguments, tmp_path, *dialogue)
+        screen, exit_code = run_at_terminal(arguments, tmp_path, *dialogue)
         assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
         assert "to buy          8 pictures" in screen
         assert "4 pictures were bought by the run in outputs/a and cost nothing here" in screen
@@ -112,7 +112,7 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
         paid = sum(float(str(row["result_cost_usd"] or 0)) for row in table)
         assert round(paid, 2) == round(0.04 * (bought - 4), 2)
         if code:  # the same command shows the same canary, and asks about the rest alone
-            screen, exit_code = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
+            screen, exit_code = run_at_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
             assert (exit_code, sandbox.ledger()["accepted"]) == (0, 12), screen
             assert "canary: 5 of 5 done, $0.20 spent" in screen
             assert (
@@ -126,7 +126,7 @@ def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_fi
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3"]
         dialogue = (("Buy 3 first for about $0.12?", "y\n"), ("Buy the other 6 for about $0.24?", "\x03"))
-        screen, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue)
         assert code == 130, screen
         assert sandbox.ledger()["accepted"] == 3
     after = screen[screen.rindex("[y/N]: ") :]
@@ -154,7 +154,7 @@ def test_ctrl_c_right_behind_the_answer_left_a_question_that_nothing_ended(tmp_p
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
         dialogue = (("Buy 1 picture for about $0.04?", "y\n"), ("seen", "\x03"))
-        screen, code = at_a_terminal(arguments, tmp_path, *dialogue, PYTHONPATH=str(tmp_path / "slow"))
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue, PYTHONPATH=str(tmp_path / "slow"))
         assert code == 130, screen
         assert sandbox.ledger()["submits_seen"] == 0
 
@@ -165,7 +165,7 @@ def test_a_plan_that_the_account_can_not_pay_was_asked_about_without_a_word(tmp_
         warning = "warning: the account's balance is $0.05; what is to be bought comes to $0.12"
         assert warning in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
         question = "Buy 3 pictures for about $0.12?"
-        screen, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, (question, "n\n"))
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, (question, "n\n"))
         assert code == 64, screen
         assert warning in screen[: screen.index(question)]
         assert sandbox.ledger()["submits_seen"] == 0
@@ -182,7 +182,7 @@ def test_a_price_that_turns_out_higher_than_quoted_is_asked_about_again(
     with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5"]
         dialogue = (("Buy 5 pictures for about $0.20?", "y\n"), ("Buy the other 4 for about $0.36?", answer))
-        screen, exit_code = at_a_terminal(arguments, tmp_path, *dialogue)
+        screen, exit_code = run_at_terminal(arguments, tmp_path, *dialogue)
         assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
         assert f"{bought} done" in screen[screen.rindex("[y/N]: ") :]
         assert (tmp_path / "outputs" / "m" / "results.csv").exists()
@@ -192,7 +192,7 @@ def test_a_price_that_turns_out_higher_than_quoted_ends_a_yes_that_was_said_befo
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5", "--yes"]
-        screen, code = at_a_terminal(arguments, tmp_path)
+        screen, code = run_at_terminal(arguments, tmp_path)
         assert (code, sandbox.ledger()["accepted"]) == (75, 1), screen
         assert "a picture costs $0.09, and the yes was for $0.04; the other 4 were not bought" in screen
 
@@ -217,7 +217,7 @@ def test_a_doubt_that_is_released_while_the_question_stands_is_not_bought_by_it(
             return "y\n"
 
         dialogue = ("Buy 1 picture for about $0.04?", release)
-        screen, _ = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        screen, _ = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
         assert sandbox.ledger()["accepted"] == 2, screen
         assert sorted(str(row["result_status"]) for row in rows(run)) == ["done", "planned"]
 
@@ -231,7 +231,7 @@ def test_a_sheet_that_is_saved_while_the_question_stands_changes_nothing_of_what
             return "y\n"
 
         dialogue = ("Buy 2 pictures for about $0.08?", save)
-        screen, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
         assert code == 0, screen
         prompts = sorted(job["prompt"] for job in sandbox.ledger(full=True)["requests"])
         assert prompts == ["make an ad, number sku1x", "make an ad, number sku2x"]
@@ -249,6 +249,6 @@ def test_a_run_that_took_another_manifest_in_while_the_question_stands_is_not_bo
             return "y\n"
 
         dialogue = ("Buy 2 pictures for about $0.08?", take_in)
-        screen, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
         assert (code, sandbox.ledger()["submits_seen"]) == (75, 0), screen
         assert "the manifest was changed while the question stood" in screen

@@ -21,7 +21,7 @@ import pytest
 
 from batchedit.core.visible import as_lines, one_line, visible, visible_json
 from batchedit.sandbox import SandboxConfig, serve
-from tests.e2e.test_terminal import at_a_terminal
+from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import environment
 
 COMMAND = [sys.executable, "-m", "batchedit"]
@@ -34,22 +34,22 @@ NASTY = f"\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x9b31m\u202eabc\u2066\r\n{FORGED}\r\x
 """Clears the screen, goes home, names the window, colours, turns the reading order, and begins lines of its own."""
 
 
-def raw(screen: str) -> set[str]:
+def find_raw_controls(screen: str) -> set[str]:
     """What must not be on a screen. A carriage return is taken as the terminal's own line end or the bar's way back."""
     return set(re.sub(r"[\r\n]", "", screen)) & set(CONTROLS + MARKS)
 
 
-def forged(screen: str) -> list[str]:
+def find_forged_lines(screen: str) -> list[str]:
     """The lines that begin as a line of ours would."""
     return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", screen) if line.strip().startswith(FORGED)]
 
 
-def check(screen: str) -> None:
-    assert not raw(screen), (sorted(raw(screen)), screen)
-    assert not forged(screen), screen
+def check_screen(screen: str) -> None:
+    assert not find_raw_controls(screen), (sorted(find_raw_controls(screen)), screen)
+    assert not find_forged_lines(screen), screen
 
 
-def sheet(folder: Path, image: str = "https://images.example.com/a.png", *, header: str = f"note{NASTY}") -> str:
+def write_sheet(folder: Path, image: str = "https://images.example.com/a.png", *, header: str = f"note{NASTY}") -> str:
     """A CSV with planted sequences in its name, header, ids and prompts."""
     name = "m\x1b[31m\u202e.csv"
     with (folder / name).open("w", newline="", encoding="utf-8") as file:
@@ -60,7 +60,7 @@ def sheet(folder: Path, image: str = "https://images.example.com/a.png", *, head
     return name
 
 
-def answer_with(status: int, payload: dict[str, object]) -> type[BaseHTTPRequestHandler]:
+def make_answer_handler(status: int, payload: dict[str, object]) -> type[BaseHTTPRequestHandler]:
     """A service that answers each submit with ``payload``."""
 
     class Service(BaseHTTPRequestHandler):
@@ -88,7 +88,7 @@ def answer_with(status: int, payload: dict[str, object]) -> type[BaseHTTPRequest
 
 @contextmanager
 def service(status: int, payload: dict[str, object]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), answer_with(status, payload))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), make_answer_handler(status, payload))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -97,8 +97,8 @@ def service(status: int, payload: dict[str, object]) -> Iterator[str]:
         server.server_close()
 
 
-def at(*arguments: str, cwd: Path) -> tuple[str, int]:
-    return at_a_terminal(list(arguments), cwd)
+def run_at(*arguments: str, cwd: Path) -> tuple[str, int]:
+    return run_at_terminal(list(arguments), cwd)
 
 
 @pytest.mark.parametrize("letter", [*CONTROLS, *MARKS, "\r", "\t", "\U000e0041", "\ud800"], ids=ascii)
@@ -117,20 +117,20 @@ def test_print_stays_as_it_is() -> None:
 
 def test_a_planted_sheet_is_planned_and_asked_about(tmp_path: Path) -> None:
     """A prompt's ``\x1b[2J`` wiped the plan off the screen right above the question."""
-    name = sheet(tmp_path)
-    screen, code = at("plan", name, "--sandbox", cwd=tmp_path)
-    check(screen)
+    name = write_sheet(tmp_path)
+    screen, code = run_at("plan", name, "--sandbox", cwd=tmp_path)
+    check_screen(screen)
     assert (code, r"\x1b[2J" in screen, r"\u202e" in screen) == (0, True, True), screen
     with serve(SandboxConfig(latency="0.1", plain_files=4_000)) as sandbox:
         arguments = ["run", name, "--base-url", sandbox.url, "--out", "out", "--verbose"]
-        screen, code = at_a_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
-        check(screen)
+        screen, code = run_at_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
+        check_screen(screen)
         assert (code, sandbox.ledger()["accepted"]) == (0, 2), screen
         assert "2/2 done" in screen  # the bar is still drawn
         assert "\r" in screen.replace("\r\n", "\n"), screen  # and goes back to the start of its line
     for command in ("status", "audit", "results", "config"):
-        screen, code = at(command, "out", cwd=tmp_path)
-        check(screen)
+        screen, code = run_at(command, "out", cwd=tmp_path)
+        check_screen(screen)
         assert code == 0, screen
 
 
@@ -140,8 +140,8 @@ def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
         (f"http://{NASTY}/a.png", "prompt "),
         (NASTY, f"prompt{NASTY}"),
     ):
-        screen, code = at("plan", sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
-        check(screen)
+        screen, code = run_at("plan", write_sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
+        check_screen(screen)
         assert code == 65, screen
 
 
@@ -157,16 +157,16 @@ def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
 def test_what_the_service_says_is_text(
     tmp_path: Path, status: int, payload: dict[str, object], code: int | None
 ) -> None:
-    name = sheet(tmp_path)
+    name = write_sheet(tmp_path)
     with service(status, payload) as url:
         run = ("run", name, "--yes", "--base-url", url, "--out", "out", "--stuck-after", "1", "--verbose")
-        screen, exit_code = at(*run, cwd=tmp_path)
-        check(screen)
+        screen, exit_code = run_at(*run, cwd=tmp_path)
+        check_screen(screen)
         assert code in (None, exit_code), screen
         assert "owned" in screen, screen
         for command in ("status", "doubt", "audit"):
-            screen, _ = at(command, "out", cwd=tmp_path)
-            check(screen)
+            screen, _ = run_at(command, "out", cwd=tmp_path)
+            check_screen(screen)
 
 
 def test_log_json_is_still_json(tmp_path: Path) -> None:
@@ -174,23 +174,23 @@ def test_log_json_is_still_json(tmp_path: Path) -> None:
     request_id = f"r/1{NASTY}"
     with service(200, {"request_id": request_id}) as url:
         completed = subprocess.run(
-            [*COMMAND, "run", sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
+            [*COMMAND, "run", write_sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
             check=False,
         )
-    check(completed.stderr.decode())
+    check_screen(completed.stderr.decode())
     lines = [json.loads(line) for line in completed.stderr.decode().split("\n") if line.startswith("{")]
     assert request_id in {line.get("request_id") for line in lines}, completed.stderr
     for command in ("status", "audit"):
-        check(at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
+        check_screen(run_at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
 def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding: str) -> None:
     """Under an ASCII locale click wrote to the bytes below the stream, and so around what guards it."""
-    name = sheet(tmp_path)
+    name = write_sheet(tmp_path)
     for arguments in (["status", f"no{NASTY}"], ["plan", f"no{NASTY}.csv"], ["plan", "x.csv", f"--no{NASTY}"]):
         completed = subprocess.run(
             [*COMMAND, *arguments],
@@ -200,7 +200,7 @@ def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding
             check=False,
         )
         assert completed.returncode in {64, 66}, completed.stderr
-        assert not raw(completed.stderr.decode(encoding)), completed.stderr
+        assert not find_raw_controls(completed.stderr.decode(encoding)), completed.stderr
     planned = subprocess.run(
         [*COMMAND, "plan", name, "--sandbox"],
         cwd=tmp_path,
@@ -209,4 +209,4 @@ def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding
         check=False,
     )
     assert planned.returncode == 0, planned.stderr
-    check((planned.stdout + planned.stderr).decode(encoding))
+    check_screen((planned.stdout + planned.stderr).decode(encoding))

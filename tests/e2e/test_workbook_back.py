@@ -16,7 +16,7 @@ from tests.support.cli import inside
 LINK = "https://shop.example.com/p/{}.jpg"
 
 
-def team_sheet(path: Path) -> Path:
+def write_team_sheet(path: Path) -> Path:
     """Notes first, a title above the header, hidden rows, money in two currencies, links of stores, a total below."""
     book = openpyxl.Workbook()
     notes: Any = book.active
@@ -44,7 +44,7 @@ def team_sheet(path: Path) -> Path:
 
 
 def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
-    team_sheet(tmp_path / "team.xlsx")
+    write_team_sheet(tmp_path / "team.xlsx")
     completed = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
     assert "to buy          3 pictures" in completed.stdout
     assert "ad for a mug at 19.99 €" in completed.stdout
@@ -55,14 +55,14 @@ def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
     assert "to buy          4 pictures" in stdout
 
 
-def bought(tmp_path: Path, *more: str) -> Any:
-    team_sheet(tmp_path / "team.xlsx")
+def buy_rows(tmp_path: Path, *more: str) -> Any:
+    write_team_sheet(tmp_path / "team.xlsx")
     inside("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
     return openpyxl.load_workbook(tmp_path / "o" / "results.xlsx")
 
 
 def test_the_workbook_comes_back_as_it_was_with_our_columns(tmp_path: Path) -> None:
-    book = bought(tmp_path)
+    book = buy_rows(tmp_path)
     assert book.sheetnames == ["Read me", "Spring"]
     sheet = book["Spring"]
     names = [cell.value for cell in sheet[2]]
@@ -87,7 +87,7 @@ def test_the_workbook_comes_back_as_it_was_with_our_columns(tmp_path: Path) -> N
 
 
 def test_no_thumbnails_and_several_pictures_of_a_row(tmp_path: Path) -> None:
-    book = bought(tmp_path, "--sizes", "1:1,2:3", "--no-thumbnails")
+    book = buy_rows(tmp_path, "--sizes", "1:1,2:3", "--no-thumbnails")
     assert not book["Spring"]._images
     every = book["results"]
     names = [cell.value for cell in every[1]]
@@ -105,7 +105,7 @@ def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
 
 
 def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
-    bought(tmp_path)
+    buy_rows(tmp_path)
     completed = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
     assert "to buy          4 pictures" in completed.stdout
 
