@@ -71,15 +71,15 @@ TABLE = {
     ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--buy-again', _name(doubt, report), *report.room, *report.store)",
+        "to_type('doubt', run, '--buy-again', _name_for_command(doubt, report), *report.room, *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--write-off', _name(doubt, report), *report.store)",
+        "to_type('doubt', run, '--write-off', _name_for_command(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
-        "to_type('doubt', report.folder, '--request-id', f'{_name(doubt, report)}=ID', *report.store)",
+        "to_type('doubt', report.folder, '--request-id', f'{_name_for_command(doubt, report)}=ID', *report.store)",
     ): "test_an_id_that_was_pasted_is_collected",
     ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
     ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
@@ -92,15 +92,15 @@ TABLE = {
     ): "test_the_help_names_commands_that_work",
     ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
     ("cli/config_file.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
-    ("cli/review_commands.py", "to_type('review', made.run)"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('review', done.run)"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('redo', run, '--use-notes', *looked.room, *looked.store)"): (
+    ("cli/review_commands.py", "to_type('review', page.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('review', delivered.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('redo', run, '--use-notes', *summary.room, *summary.store)"): (
         "test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices"
     ),
-    ("cli/review_commands.py", "to_type('deliver', run, '--to', _free(run), *looked.store)"): (
+    ("cli/review_commands.py", "to_type('deliver', run, '--to', _find_free_path(run), *summary.store)"): (
         "test_from_the_gallery_to_the_delivery"
     ),
-    ("cli/review_commands.py", "to_type('review', run, *looked.store)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('review', run, *summary.store)"): "test_from_the_gallery_to_the_delivery",
     ("commands/deliver.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
     ("review/deliver.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
     ("commands/redo.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
@@ -146,7 +146,7 @@ TABLE = {
     ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
-        "to_type('verify', done.to, '--key', _key_of(signer))",
+        "to_type('verify', delivered.to, '--key', _format_public_key(signer))",
     ): "test_from_the_gallery_to_the_delivery",
     ("cli/live_commands.py", "to_type('resume', folder)"): "test_a_run_in_a_process_of_its_own",
     ("commands/models.py", "to_type('models')"): "test_a_model_that_is_not_there",
@@ -167,7 +167,7 @@ TABLE = {
         "to_type('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
-    ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
+    ("cli/list_commands.py", "to_type('run', imported.name, '--store', imported.where)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
