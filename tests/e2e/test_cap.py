@@ -18,14 +18,14 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import inside, manifest, on
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 
 QUICK = {"latency": "0", "plain_files": 20_000}
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    running = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    running = ForkServer()
     yield running
     running.close()
 
@@ -47,11 +47,11 @@ def read_kept_setting(folder: Path) -> object:
     return tomllib.loads((folder / "outputs" / "m" / "settings.toml").read_text()).get("max-cost")
 
 
-def test_a_run_without_max_cost_keeps_the_cap_it_has(tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox) -> None:
+def test_a_run_without_max_cost_keeps_the_cap_it_has(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
     """Typed again without it, the run bought everything: the cap was gone for good."""
     manifest(tmp_path / "m.csv", 6)
-    nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
-    again = nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=75)
+    fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
+    again = fork_server.run("run", "m.csv", *on(sandbox), cwd=tmp_path, code=75)
     assert "at most         $0.09 (this run's --max-cost 0.09; --max-cost none lifts it)" in again.stdout + again.stderr
     assert sandbox.ledger()["charged_usd"] <= 0.09
     assert read_caps(tmp_path) == (90_000, [(None, 90_000)])
@@ -59,13 +59,13 @@ def test_a_run_without_max_cost_keeps_the_cap_it_has(tmp_path: Path, nursery: Nu
 
 
 def test_a_cap_is_lifted_by_none_alone_and_each_change_is_told_and_kept(
-    tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox
+    tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox
 ) -> None:
     manifest(tmp_path / "m.csv", 6)
-    nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
-    higher = nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.10"), cwd=tmp_path, code=75)
+    fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
+    higher = fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.10"), cwd=tmp_path, code=75)
     assert "$0.10 (--max-cost; it was $0.05)" in higher.stdout + higher.stderr
-    lifted = nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=1)
+    lifted = fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=1)
     assert "no limit (--max-cost none; it was $0.10)" in lifted.stdout + lifted.stderr
     assert read_caps(tmp_path) == (None, [(None, 50_000), (50_000, 100_000), (100_000, None)])
     assert read_kept_setting(tmp_path) is None
@@ -73,20 +73,20 @@ def test_a_cap_is_lifted_by_none_alone_and_each_change_is_told_and_kept(
 
 
 def test_a_cap_that_the_person_said_no_to_does_not_hold(
-    tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox
+    tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox
 ) -> None:
     manifest(tmp_path / "m.csv", 6)
-    nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
+    fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
     for more in (("--max-cost", "9"), ("--max-cost", "none")):
-        nursery.run("run", "m.csv", "--base-url", sandbox.url, *more, cwd=tmp_path, code=64)
+        fork_server.run("run", "m.csv", "--base-url", sandbox.url, *more, cwd=tmp_path, code=64)
         assert read_caps(tmp_path) == (50_000, [(None, 50_000)])
         assert read_kept_setting(tmp_path) == "0.05"
 
 
-def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox) -> None:
+def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
     """An id that a failing disk had sent aside was enough: the next command took it in and erased the cap."""
     manifest(tmp_path / "m.csv", 6)
-    nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
+    fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
     folder = tmp_path / "outputs" / "m"
     with closing(open_checkpoint(folder / "checkpoint.sqlite", read_only=True)) as checkpoint:
         aside = checkpoint.records("state = 'planned' ORDER BY id")
@@ -103,7 +103,7 @@ def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, nursery: Nurs
         if aside:
             record = aside.pop()
             rescue(folder, record.id, record.job.key, Accepted(time(), Handle(buy_directly(sandbox, record))))
-        nursery.run(*command, cwd=tmp_path, code=None)
+        fork_server.run(*command, cwd=tmp_path, code=None)
         assert read_caps(tmp_path) == (90_000, [(None, 90_000)]), command
     assert audit(str(folder), {})[1].findings == []
     assert not (folder / "accepted.jsonl").exists()
@@ -119,9 +119,9 @@ def buy_directly(sandbox: RunningSandbox, record: Record) -> str:
     return str(answer.json()["request_id"])
 
 
-def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, nursery: Nursery, sandbox: RunningSandbox) -> None:
+def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 6)
-    nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
+    fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
     planned = inside("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
     assert "$0.05 (this run's --max-cost" in planned
     assert "max-cost" in (stdout := inside("config", "outputs/m", cwd=tmp_path).stdout)

@@ -15,12 +15,12 @@ from batchedit.commands.audit import audit
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    running = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    running = ForkServer()
     yield running
     running.close()
 
@@ -29,12 +29,12 @@ def nursery() -> Iterator[Nursery]:
 class Run:
     """A run of six rows; the POSTs of ``made`` were taken and not answered, that of ``unmade`` never arrived."""
 
-    nursery: Nursery
+    fork_server: ForkServer
     sandbox: RunningSandbox
     folder: Path
 
     def batchedit(self, *arguments: object, code: int = 0) -> Child:
-        return self.nursery.run(*arguments, cwd=self.folder, code=code)
+        return self.fork_server.run(*arguments, cwd=self.folder, code=code)
 
     def again(self, *more: object, code: int = 0) -> Child:
         return self.batchedit("run", "m.csv", *on(self.sandbox, "--poll-seconds", 0.2, *more), code=code)
@@ -80,11 +80,11 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
+def run(tmp_path: Path, fork_server: ForkServer) -> Iterator[Run]:
     manifest(tmp_path / "m.csv", 6)
     faults = ("submit:drop_after=at:1", "submit:no_id=at:2", "submit:502=at:4")
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
-        started_run = Run(nursery, sandbox, tmp_path)
+        started_run = Run(fork_server, sandbox, tmp_path)
         started_run.again("-j", 1, "--price", "0.05", code=76)
         assert started_run.states() == {"done": 3, "in_doubt": 3}
         assert started_run.in_doubt() == ["sku-1", "sku-2", "sku-4"]
@@ -205,11 +205,11 @@ def test_on_doubt_buy_again_is_the_only_way_by_itself(run: Run) -> None:
     assert [by for name, _, by in run.events("sku-1") if name == "Released"] == ["--on-doubt buy-again"]
 
 
-def test_the_leave_to_buy_again_is_not_kept(tmp_path: Path, nursery: Nursery) -> None:
+def test_the_leave_to_buy_again_is_not_kept(tmp_path: Path, fork_server: ForkServer) -> None:
     """It was said for one run: a later ``retry`` of other rows bought doubtful jobs again, unasked."""
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=("submit:drop_after=after:1",))) as sandbox:
-        run = Run(nursery, sandbox, tmp_path)
+        run = Run(fork_server, sandbox, tmp_path)
         run.again("-j", 1, "--on-doubt", "buy-again", code=76)
         assert run.sandbox.ledger()["submits_seen"] == 4, "each once, and once again"
         run.doubt("--write-off", 2, code=76)
@@ -230,11 +230,11 @@ def test_the_real_command_says_76_until_all_are_decided(run: Run) -> None:
 
 
 @pytest.fixture
-def stuck(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
+def stuck(tmp_path: Path, fork_server: ForkServer) -> Iterator[Run]:
     """A run of four rows whose rows 2 and 3 never end: bought, and uncollected."""
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(latency="0.5", plain_files=20_000, faults=("job:slow@600=first:2",))) as sandbox:
-        started_run = Run(nursery, sandbox, tmp_path)
+        started_run = Run(fork_server, sandbox, tmp_path)
         stdout = started_run.again("-j", 1, "--stuck-after", 1, code=75).stdout
         assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in stdout
         assert started_run.states() == {"done": 2, "uncollected": 2}
@@ -269,11 +269,11 @@ def test_a_run_that_can_not_collect_was_never_green_again(stuck: Run) -> None:
     assert stuck.sandbox.ledger()["submits_seen"] == 4, "nothing was bought"
 
 
-def test_what_a_person_gave_up_hides_no_failure(tmp_path: Path, nursery: Nursery) -> None:
+def test_what_a_person_gave_up_hides_no_failure(tmp_path: Path, fork_server: ForkServer) -> None:
     manifest(tmp_path / "m.csv", 3)
     faults = ("submit:drop_after=at:1", "job:failed=at:2")
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
-        run = Run(nursery, sandbox, tmp_path)
+        run = Run(fork_server, sandbox, tmp_path)
         run.again("-j", 1, code=76)
         run.doubt("--write-off", "all")
         assert "1 done, 1 failed, 1 written off" in run.again(code=1).stdout

@@ -41,7 +41,7 @@ from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
 from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import environment, inside, manifest, on, rows, until
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database, older_store
 
 PACKAGE = Path(__file__).parents[2] / "batchedit"
@@ -256,13 +256,13 @@ def split_words(command: str) -> list[str]:
 class Typist:
     """Types commands in ``folder``, and those that were printed."""
 
-    nursery: Nursery
+    fork_server: ForkServer
     folder: Path
     ways: dict[str, str] = field(default_factory=dict)
 
     def do(self, *arguments: object, code: int | None = 0) -> Child:
         """Type it and remember the commands that it printed, by what stands before each."""
-        completed = self.nursery.run(*arguments, cwd=self.folder, code=code)
+        completed = self.fork_server.run(*arguments, cwd=self.folder, code=code)
         self.ways = {}
         for line in (completed.stdout + completed.stderr).splitlines():
             if match := re.search(rf"^(.*?)(?:: | )(batchedit (?:{VERBS})\b.*)$", line):
@@ -286,7 +286,7 @@ class Typist:
 
     def reviews(self, command: str) -> str:
         """Type a ``batchedit review``, without its browser, until it shows its address; then Ctrl-C. Returns what it said."""
-        child = self.nursery.start(*split_words(command), "--no-open", cwd=self.folder)
+        child = self.fork_server.start(*split_words(command), "--no-open", cwd=self.folder)
         until(lambda: "http://127.0.0.1:" in child.stdout)
         os.kill(child.pid, signal.SIGINT)
         child.wait()
@@ -299,15 +299,15 @@ class Typist:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    running = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    running = ForkServer()
     yield running
     running.close()
 
 
 @pytest.fixture
-def typist(tmp_path: Path, nursery: Nursery) -> Typist:
-    return Typist(nursery, tmp_path)
+def typist(tmp_path: Path, fork_server: ForkServer) -> Typist:
+    return Typist(fork_server, tmp_path)
 
 
 def count_bought(sandbox: RunningSandbox) -> int:
@@ -447,7 +447,7 @@ def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> No
 def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 3)
     with serve(SandboxConfig(latency="600", slots=1, plain_files=4_000)) as it:
-        child = typist.nursery.start("run", "m.csv", *on(it), cwd=typist.folder)
+        child = typist.fork_server.start("run", "m.csv", *on(it), cwd=typist.folder)
         until(lambda: count_bought(it) == 3)
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 143
@@ -457,7 +457,7 @@ def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
         again = typist.way("to buy the cancelled ones anew")
         typist.type(again, code=64)  # asks, and nobody answers
         assert count_bought(it) == 3
-        child = typist.nursery.start(*split_words(again), "--yes", cwd=typist.folder)
+        child = typist.fork_server.start(*split_words(again), "--yes", cwd=typist.folder)
         until(lambda: count_bought(it) == 5)
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 143
@@ -843,7 +843,7 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         it.set_faults(["job:stuck=first:9"])
         manifest(typist.folder / "n.csv", 3)
         typist.do("plan", "n.csv", *on(it)[:2])
-        child = typist.nursery.start("run", "n.csv", *on(it, *store, "--fresh"), cwd=typist.folder)
+        child = typist.fork_server.start("run", "n.csv", *on(it, *store, "--fresh"), cwd=typist.folder)
         until(lambda: "to see how it goes" in str(typist.do("runs", *store).stdout))
         assert "going on" in typist.type(typist.way("to see how it goes"), code=None).stdout
         os.kill(child.pid, signal.SIGKILL)
@@ -867,7 +867,7 @@ def test_a_shared_run_whose_sandbox_has_ended(typist: Typist) -> None:
         typist.do(*run, "--limit", 1, code=None)
     typist.do(*run, code=64)
     begin = typist.way("start it in another terminal")
-    sandbox = typist.nursery.start(*split_words(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
+    sandbox = typist.fork_server.start(*split_words(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
     until(lambda: "listening" in sandbox.stdout)
     assert "2 done" in typist.do(*run).stdout
     os.kill(sandbox.pid, signal.SIGINT)
@@ -888,7 +888,7 @@ def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typis
         typist.type(retry, "--yes")
         assert sorted(typist.states()) == ["done", "done", "done", "failed"]
         before = count_bought(it)
-        in_the_shell = Nursery(BATCHEDIT_STORE=url)
+        in_the_shell = ForkServer(BATCHEDIT_STORE=url)
         with closing(in_the_shell):
             shell = Typist(in_the_shell, typist.folder)
             assert url not in shell.do("runs").stdout
@@ -917,7 +917,7 @@ def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:
         typist.type(typist.way("all of it"), code=1)
         picture.write_bytes(content)
         given_up = ("runs", "--import", "outputs/m", "--store", url)
-        typist.nursery.start(*given_up, cwd=typist.folder, doom=("given_up", 1)).wait()
+        typist.fork_server.start(*given_up, cwd=typist.folder, doom=("given_up", 1)).wait()
         typist.do("run", "m.csv", *on(it, "--store", url), code=64)
         assert "everything adds up" in typist.type(typist.way("it is ended by")).stdout
         assert count_bought(it) == 1

@@ -15,7 +15,7 @@ from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import batchedit, environment, inside, manifest, on
-from tests.support.vendors import SLACK_FILES, SLACK_HOOKS, TEAMS, TELEGRAM, Said, Vendors, vendors
+from tests.support.vendors import SLACK_FILES, SLACK_HOOKS, TEAMS, TELEGRAM, VendorRequest, Vendors, run_vendors
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
 RUN = "outputs/spring_sale_*1*  & <b>"
@@ -30,7 +30,7 @@ CHAT = "tgram://123456789:SECRETsecret_SECRETsecret/987654321"
 def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendors]:
     # between two requests of a bot Apprise waits for 1.2 s
     monkeypatch.setattr("apprise.plugins.slack.NotifySlack.request_rate_per_sec", 0.0)
-    with vendors(tmp_path) as running:
+    with run_vendors(tmp_path) as running:
         yield running
 
 
@@ -43,7 +43,7 @@ def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str
     kept_files = [path.read_bytes() for path in (folder / RUN).rglob("*") if path.is_file()]
     assert len(kept_files) > 5
     assert not [text for text in (completed.stdout.encode(), completed.stderr.encode(), *kept_files) if b"SECRET" in text.upper()]
-    assert not [request.path for request in away.came if b"pprise" in request.body], "a message is ours, not a library's"
+    assert not [request.path for request in away.received if b"pprise" in request.body], "a message is ours, not a library's"
     return completed.stderr
 
 
@@ -70,7 +70,7 @@ def read_as_slack(payload: dict[str, Any]) -> str:
     return unescape(text)
 
 
-def read_as_teams(request: Said) -> list[str]:
+def read_as_teams(request: VendorRequest) -> list[str]:
     """The blocks of a card as Teams shows them: CommonMark, in which one line end is a blank and two begin a new line. Blanks
     are left as they are; a browser shows several as one.
     """
@@ -101,11 +101,11 @@ def check_picture(data: bytes) -> None:
 def test_a_slack_channel_was_told_by_its_web_hook(tmp_path: Path, away: Vendors) -> None:
     """The words came as they were written, formatted by nobody."""
     assert "did not arrive" not in buy(tmp_path, away, HOOK, process=True)
-    assert {(request.host, request.path) for request in away.came} == {
+    assert {(request.host, request.path) for request in away.received} == {
         (SLACK_HOOKS, "/services/T0SECRET0/B0SECRET0/SECRETsecretSECRETsecret")
     }
-    check_messages([read_as_slack(request.json()) for request in away.came])
-    assert {request.json()["channel"] for request in away.came} == {"#ads"}
+    check_messages([read_as_slack(request.json()) for request in away.received])
+    assert {request.json()["channel"] for request in away.received} == {"#ads"}
 
 
 def test_a_slack_hook_that_was_named_by_its_https_address_showed_the_words_as_written(
@@ -113,18 +113,18 @@ def test_a_slack_hook_that_was_named_by_its_https_address_showed_the_words_as_wr
 ) -> None:
     """Slack formats the text of a hook unless it is told not to: the stars of a run's name were eaten."""
     assert "did not arrive" not in buy(tmp_path, away, f"https://{SLACK_HOOKS}/services/T0/B0/SECRET")
-    check_messages([read_as_slack(request.json()) for request in away.came])
+    check_messages([read_as_slack(request.json()) for request in away.received])
 
 
 def test_a_slack_bot_was_given_the_pictures_behind_the_words(tmp_path: Path, away: Vendors) -> None:
     """Each picture was announced, put where Slack said, and shown in the channel that Slack named."""
     assert "did not arrive" not in buy(tmp_path, away, BOT)
-    messages = [request for request in away.came if request.path == "/api/chat.postMessage"]
+    messages = [request for request in away.received if request.path == "/api/chat.postMessage"]
     check_messages([read_as_slack(request.json()) for request in messages])
     upload = ["/api/files.getUploadURLExternal", "/upload/v1/", "/api/files.completeUploadExternal"]
-    steps = [re.sub(r"\d+$", "", request.path) for request in away.came]
+    steps = [re.sub(r"\d+$", "", request.path) for request in away.received]
     assert steps == ["/api/chat.postMessage", "/api/chat.postMessage", *upload, *upload]
-    for announce, put, complete in (away.came[2:5], away.came[5:8]):
+    for announce, put, complete in (away.received[2:5], away.received[5:8]):
         announced = parse_qs(announce.query)
         name, data = put.parts()["file"]
         check_picture(data)
@@ -138,7 +138,7 @@ def test_a_slack_bot_that_may_not_send_files_said_the_words_once(tmp_path: Path,
     refusal = {"ok": False, "error": "missing_scope", "needed": "files:write", "provided": "chat:write"}
     away.refuses["getUploadURLExternal"] = (200, refusal)
     stderr = buy(tmp_path, away, BOT)
-    check_messages([read_as_slack(request.json()) for request in away.came if request.path == "/api/chat.postMessage"])
+    check_messages([read_as_slack(request.json()) for request in away.received if request.path == "/api/chat.postMessage"])
     (complaint,) = [line for line in stderr.splitlines() if "slack" in line]
     assert complaint.endswith(": the channel slack:// took it in part: without all its pictures, or not everywhere")
 
@@ -146,11 +146,11 @@ def test_a_slack_bot_that_may_not_send_files_said_the_words_once(tmp_path: Path,
 def test_a_teams_channel_was_told_by_its_workflow(tmp_path: Path, away: Vendors) -> None:
     """All the lines of a message stood in one, and the stars in the card's title were eaten."""
     assert "did not arrive" not in buy(tmp_path, away, WORKFLOW)
-    assert {(request.host, request.path) for request in away.came} == {
+    assert {(request.host, request.path) for request in away.received} == {
         (TEAMS, "/workflows/SECRETworkflow/triggers/manual/paths/invoke")
     }
-    assert {parse_qs(request.query)["sig"][0] for request in away.came} == {"SECRETsignature"}
-    blocks = [read_as_teams(request) for request in away.came]
+    assert {parse_qs(request.query)["sig"][0] for request in away.received} == {"SECRETsignature"}
+    blocks = [read_as_teams(request) for request in away.received]
     assert [title for title, _ in blocks] == ["batchedit: spring_sale_*1*  & <b>"] * 2
     check_messages([text for _, text in blocks])
 
@@ -158,10 +158,10 @@ def test_a_teams_channel_was_told_by_its_workflow(tmp_path: Path, away: Vendors)
 def test_a_telegram_chat_was_given_the_pictures_with_the_words_on_the_first(tmp_path: Path, away: Vendors) -> None:
     """The words of the end came as the first picture's caption, the second picture behind it."""
     assert "did not arrive" not in buy(tmp_path, away, CHAT)
-    assert {request.host for request in away.came} == {TELEGRAM}
-    start_request, first, second = away.came
+    assert {request.host for request in away.received} == {TELEGRAM}
+    start_request, first, second = away.received
     bot = "/bot123456789:SECRETsecret_SECRETsecret"
-    assert [request.path for request in away.came] == [f"{bot}/sendMessage", f"{bot}/sendPhoto", f"{bot}/sendPhoto"]
+    assert [request.path for request in away.received] == [f"{bot}/sendMessage", f"{bot}/sendPhoto", f"{bot}/sendPhoto"]
     assert start_request.json()["parse_mode"] == "HTML"
     caption = {name: content.decode() for name, (file, content) in first.parts().items() if file is None}
     assert (caption["chat_id"], caption["parse_mode"]) == ("987654321", "HTML")
@@ -180,7 +180,7 @@ def test_a_telegram_chat_that_takes_no_photos_was_told_the_words(tmp_path: Path,
     }
     away.refuses["sendPhoto"] = (400, refusal)
     assert "did not arrive" not in buy(tmp_path, away, CHAT)
-    check_messages([read_as_telegram(request.json()["text"]) for request in away.came if request.path.endswith("sendMessage")])
+    check_messages([read_as_telegram(request.json()["text"]) for request in away.received if request.path.endswith("sendMessage")])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_vendor_that_refused_was_a_sentence_and_the_run_went_on(
     """The sentence came once for all messages, and without the address."""
     away.refuses[end] = (status, answer)
     stderr = buy(tmp_path, away, channel)
-    assert len(away.came) >= 2
+    assert len(away.received) >= 2
     scheme = channel.partition(":")[0]
     complaints = [line for line in stderr.splitlines() if "message" in line or scheme in line]
     assert complaints == [f"batchedit: a message did not arrive: the channel {scheme}:// did not take the message"]

@@ -86,9 +86,9 @@ def test_a_primary_dies_while_workers_buy(
     both.fails_over()
     codes = [worker.wait() for worker in workers]
     assert set(codes) <= {0, 76}, [worker.stderr for worker in workers]
-    doubts = it.states()["in_doubt"]
+    doubts = it.count_states()["in_doubt"]
     assert doubts == 0, [worker.stderr for worker in workers]
-    it.settled()
+    it.check_settled()
     assert it.sandbox.ledger()["accepted"] == JOBS
 
 

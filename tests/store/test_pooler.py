@@ -30,7 +30,7 @@ def test_workers_behind_a_pooler_keep_nothing_in_their_sessions(
     until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
     helper = it.start("work", "--until-idle", "-j", 3)
     first.wait()
-    it.taken_for_dead(1)
+    it.expire_lease(1)
     assert helper.wait() in {0, 76}, helper.stderr
     assert pooler.handed > 100
-    it.settled(it.states()["in_doubt"])
+    it.check_settled(it.count_states()["in_doubt"])

@@ -28,8 +28,8 @@ from tests.support.cli import environment
 class Child:
     """A command under way. ``returncode`` is negative for a signal, as subprocess has it."""
 
-    def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path) -> None:
-        self.pid, self._nursery, self._out, self._err = pid, nursery, out, err
+    def __init__(self, fork_server: ForkServer, pid: int, out: Path, err: Path) -> None:
+        self.pid, self._nursery, self._out, self._err = pid, fork_server, out, err
         self.returncode: int | None = None
 
     def wait(self) -> int:
@@ -50,7 +50,7 @@ class Child:
         return self._err.read_text() if self._err.exists() else ""
 
 
-class Nursery:
+class ForkServer:
     """The forking process: ``start`` and ``run`` are ``tests.support.cli``'s, quicker. ``patience``: seconds that a
     command may take.
     """

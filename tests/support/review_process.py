@@ -48,7 +48,7 @@ class Review:
 
 
 @contextmanager
-def reviewing(room: Showroom) -> Iterator[Review]:
+def start_review(room: Showroom) -> Iterator[Review]:
     review = Review(room.folder.path)
     try:
         yield review

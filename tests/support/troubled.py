@@ -188,7 +188,7 @@ class Passed:
     governor: Governor
     slowed: str
     """What the report would say; empty where nothing slowed the run."""
-    told: list[tuple[str, dict[str, object]]]
+    slowed_notes: list[tuple[str, dict[str, object]]]
     """The notes about that, with their numbers."""
 
     @property

@@ -22,7 +22,7 @@ _HOSTS = (SLACK_HOOKS, SLACK, SLACK_FILES, TEAMS, TELEGRAM)
 
 
 @dataclass(frozen=True)
-class Said:
+class VendorRequest:
     """One request as it came out of TLS."""
 
     host: str
@@ -53,7 +53,7 @@ class Vendors:
 
     proxy: str
     authority: Path
-    came: list[Said] = field(default_factory=list)
+    received: list[VendorRequest] = field(default_factory=list)
     refuses: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     @property
@@ -65,13 +65,13 @@ class Vendors:
             "SSL_CERT_FILE": str(self.authority),
         }
 
-    def answer(self, request: Said) -> tuple[int, bytes]:
+    def answer(self, request: VendorRequest) -> tuple[int, bytes]:
         refusal = next((content for end, content in self.refuses.items() if request.path.endswith(end)), None)
-        status, content = refusal or (202 if request.host == TEAMS else 200, _success(request, len(self.came)))
+        status, content = refusal or (202 if request.host == TEAMS else 200, _make_success(request, len(self.received)))
         return status, content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
-def _success(request: Said, count: int) -> Any:
+def _make_success(request: VendorRequest, count: int) -> Any:
     if request.host == SLACK_HOOKS:
         return b"ok"
     if request.host == TEAMS:
@@ -92,7 +92,7 @@ def _success(request: Said, count: int) -> Any:
 
 
 @contextmanager
-def vendors(folder: Path) -> Iterator[Vendors]:
+def run_vendors(folder: Path) -> Iterator[Vendors]:
     """They listen; the certificate of their authority lies in ``folder``."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -116,8 +116,8 @@ def vendors(folder: Path) -> Iterator[Vendors]:
         def do_POST(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            request = Said(self.host, parts.path, parts.query, self.headers.get("Content-Type", ""), body)
-            here.came.append(request)
+            request = VendorRequest(self.host, parts.path, parts.query, self.headers.get("Content-Type", ""), body)
+            here.received.append(request)
             status, content = here.answer(request)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
