@@ -89,7 +89,7 @@ class Shop:
 
     async def taken_over(self, gone: PostgresLedger, by: PostgresLedger) -> None:
         self.silent(gone)
-        self.check_settled(by)
+        self.settled(by)
         self.sql("SELECT batchedit.adopt(%s)", by.worker)
         self.sql("UPDATE batchedit.worker SET lease_until = now() + interval '1 min' WHERE NOT gone")
 
@@ -139,7 +139,7 @@ async def test_what_a_silent_worker_was_sending_is_in_doubt_and_the_rest_is_look
     sending = await play(one, sending, Reserved(1.0, 10))
     waiting = await play(one, waiting, Reserved(1.0, 10), Accepted(2.0, HANDLE))
     await it.taken_over(one, other)
-    assert it.count_states() == ["in_doubt", "waiting", "planned", "planned"]
+    assert it.states() == ["in_doubt", "waiting", "planned", "planned"]
     (found,) = await other.unsettled(0, 10, frozenset({State.WAITING}))
     assert (found.id, found.handle) == (waiting.id, HANDLE)
     assert [r.id for r in await other.planned(0, 10)] == [planned.id, 4]
@@ -158,7 +158,7 @@ async def test_a_silent_worker_buys_nothing_more(shop: Any) -> None:
             await play(one, mine, Reserved(1.0, 10))
     with pytest.raises(LeaseOverError):
         await one.beat()
-    assert it.count_states() == ["planned", "planned"]
+    assert it.states() == ["planned", "planned"]
     assert not one.may_send()
     assert await other.planned(0, 5)
 
@@ -178,7 +178,7 @@ async def test_an_id_that_comes_late_ends_the_doubt(shop: Any) -> None:
     record = await play(one, await first(one), Reserved(1.0, 10))
     await it.taken_over(one, other)
     late = await play(one, record, Accepted(3.0, HANDLE))
-    assert (it.count_states(), late.state, late.serial) == (["waiting"], State.WAITING, 3)
+    assert (it.states(), late.state, late.serial) == (["waiting"], State.WAITING, 3)
     (found,) = await other.unsettled(0, 10, frozenset({State.WAITING}))
     assert found.handle == HANDLE
     with pytest.raises(StaleRecordError):
@@ -196,7 +196,7 @@ async def test_an_id_that_another_has_taken_in_meanwhile_is_no_id_that_was_given
     (doubt,) = await other.unsettled(0, 10, frozenset({State.IN_DOUBT}))
     taken_in = await play(other, doubt, Accepted(3.0, HANDLE, by="rescue"))
     late = await play(one, record, Accepted(3.0, HANDLE))
-    assert (late.state, late.serial, it.count_states()[0]) == (State.WAITING, taken_in.serial, "waiting")
+    assert (late.state, late.serial, it.states()[0]) == (State.WAITING, taken_in.serial, "waiting")
     assert it.sql("SELECT count(*) FROM batchedit.orphan WHERE run = %s", it.run) == [(0,)]
     again = await play(other, second, Reserved(4.0, 10))
     with pytest.raises(KnownRequestError):
@@ -218,7 +218,7 @@ async def test_a_post_that_never_left_ends_the_doubt_and_gives_its_leave_back(sh
     record = await play(one, await first(one), Reserved(1.0, 10))
     await it.taken_over(one, other)
     await play(one, record, Declined(3.0, PROBLEM))
-    assert it.count_states() == ["planned"]
+    assert it.states() == ["planned"]
     (again,) = await other.planned(0, 5)
     await play(other, again, Reserved(4.0, 10))
     assert it.sql("SELECT leave FROM batchedit.job WHERE run = %s", it.run) == [(8,)]
@@ -235,7 +235,7 @@ async def test_an_id_that_comes_when_its_job_was_bought_again_is_kept_and_told(s
     second = await play(other, await first(other), Reserved(6.0, 10), Lost(7.0, PROBLEM))
     with pytest.raises(CheckpointError, match=r"bought as req-1.*orphan"):
         await play(one, record, Accepted(8.0, HANDLE))
-    assert it.count_states() == ["in_doubt"], "the doubt about the second purchase is not ended by the first one's id"
+    assert it.states() == ["in_doubt"], "the doubt about the second purchase is not ended by the first one's id"
     kept = it.sql("SELECT job, request_id, stood FROM batchedit.orphan WHERE run = %s", it.run)
     assert kept == [(second.id, "req-1", "in_doubt")]
 
@@ -251,7 +251,7 @@ async def test_a_doubt_of_a_silent_worker_is_not_bought_again_while_its_post_may
     assert 200 < int(early.value.hint.split()[-2]) <= 270
     it.sql("UPDATE batchedit.job SET quarantine = now() - interval '1 s'")
     await play(other, doubt, Released(9.0, "a person"))
-    assert it.count_states() == ["planned"]
+    assert it.states() == ["planned"]
 
 
 async def test_nobody_takes_over_within_a_lease_of_its_own_reconnect(shop: Any) -> None:
@@ -259,15 +259,15 @@ async def test_nobody_takes_over_within_a_lease_of_its_own_reconnect(shop: Any) 
     it = shop()
     one, other = it.worker(), it.worker()
     await play(one, await first(one), Reserved(1.0, 10))
-    it.check_settled(other)
+    it.settled(other)
     it.sql("UPDATE batchedit.worker SET connected = now() + interval '1 min' WHERE id = %s", other.worker)  # just now
     it.silent(one)
     assert it.sql("SELECT batchedit.adopt(%s)", other.worker) == [(0,)]
     await one.beat()
-    it.check_settled(other)
+    it.settled(other)
     it.sql("UPDATE batchedit.worker SET lease_until = now() + interval '1 min'")
     assert it.sql("SELECT batchedit.adopt(%s)", other.worker) == [(0,)]
-    assert it.count_states() == ["submitting"]
+    assert it.states() == ["submitting"]
 
 
 async def test_a_worker_that_ends_leaves_the_rest_to_others_at_once(shop: Any) -> None:
@@ -358,11 +358,11 @@ async def test_who_reserves_waits_until_the_intention_before_is_counted(shop: An
             while not it.sql(
                 "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%reserve%%'"
             ):
-                assert it.count_states() == ["planned", "planned"]
+                assert it.states() == ["planned", "planned"]
                 await anyio.sleep(0.01)
             held.commit()
-    assert (len(refused), it.count_states()) == (1, ["submitting", "planned"])
-    assert "submitting" not in another.count_states() or another is it
+    assert (len(refused), it.states()) == (1, ["submitting", "planned"])
+    assert "submitting" not in another.states() or another is it
 
 
 @pytest.mark.parametrize(("limit", "error"), [((60, None), BudgetReachedError), ((None, 6), PlacesTakenError)])
@@ -426,7 +426,7 @@ async def test_what_another_worker_is_sending_is_not_taken_for_a_crash(shop: Any
     ) as other:
         assert other.records_in({State.SUBMITTING})
         note_crashes(other)
-        assert it.count_states() == ["submitting"]
+        assert it.states() == ["submitting"]
 
 
 def test_a_process_that_stands_still_in_a_transaction_holds_nobody_for_long(shop: Any) -> None:
@@ -447,7 +447,7 @@ def test_a_process_that_stands_still_in_a_transaction_holds_nobody_for_long(shop
         stand_still()
     assert len(waited) == 1
     assert waited[0] > IDLE_SECONDS / 2, "it did wait for the lock"
-    assert it.count_states() == ["submitting"]
+    assert it.states() == ["submitting"]
     assert it.sql("SELECT max_cost FROM batchedit.run WHERE id = %s", it.run) == [(None,)]
 
 
