@@ -16,7 +16,7 @@ from batchedit.cli.json_output import SCHEMAS
 from batchedit.cli.json_values import workers_to_json
 from batchedit.commands.store import Worker
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside, manifest, on
+from tests.support.cli import run_cli, manifest, on
 
 PAGE = Path(__file__).parents[2] / "docs/reference/json.md"
 MARKS = ("<!-- made from the schemas by tests/cli/test_json.py: begin -->", "<!-- end -->")
@@ -55,7 +55,7 @@ def read_valid(text: str, name: str) -> dict[str, Any]:
 
 
 def type_command(folder: Path, *arguments: object, name: str, code: int = 0) -> dict[str, Any]:
-    return read_valid(inside(*arguments, "--json", cwd=folder, code=code).stdout, name)
+    return read_valid(run_cli(*arguments, "--json", cwd=folder, code=code).stdout, name)
 
 
 def test_each_command_that_a_program_calls_says_one_object(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -83,7 +83,7 @@ def test_a_program_is_told_what_is_wrong_on_stdout_too(tmp_path: Path) -> None:
     assert planned["invalid"][0]["row"] == 2
     missing = type_command(tmp_path, "status", "nowhere", name="error", code=66)["error"]
     assert (missing["code"], missing["kind"]) == (66, "NotFoundError")
-    misspelt = inside("status", "nowhere", "--jsn", "--json", cwd=tmp_path, code=64)
+    misspelt = run_cli("status", "nowhere", "--jsn", "--json", cwd=tmp_path, code=64)
     assert "--jsn" in read_valid(misspelt.stdout, "error")["error"]["message"]
     assert misspelt.stderr == ""
     both = type_command(tmp_path, "status", "nowhere", "--watch", name="error", code=64)["error"]

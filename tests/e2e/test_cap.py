@@ -17,7 +17,7 @@ from batchedit.core.model import Handle, Record
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside, manifest, on
+from tests.support.cli import run_cli, manifest, on
 from tests.support.fork_server import ForkServer
 
 QUICK = {"latency": "0", "plain_files": 20_000}
@@ -122,9 +122,9 @@ def buy_directly(sandbox: RunningSandbox, record: Record) -> str:
 def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 6)
     fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
-    planned = inside("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    planned = run_cli("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
     assert "$0.05 (this run's --max-cost" in planned
-    assert "max-cost" in (stdout := inside("config", "outputs/m", cwd=tmp_path).stdout)
+    assert "max-cost" in (stdout := run_cli("config", "outputs/m", cwd=tmp_path).stdout)
     assert '"0.05"' in stdout
 
 
@@ -134,10 +134,10 @@ def test_the_first_cap_of_a_run_was_lost_with_the_no_or_the_refusal_behind_it(tm
     manifest(tmp_path / "m.csv", 2)
     cap_options = ("--max-cost", "0.05") if how == "a no" else ("--max-cost", "0.05", "--yes")
     with serve(SandboxConfig(latency="0", plain_files=2_000, catalogue=how == "a no")) as service:
-        inside("run", "m.csv", "--base-url", service.url, *cap_options, cwd=tmp_path, code=64)
+        run_cli("run", "m.csv", "--base-url", service.url, *cap_options, cwd=tmp_path, code=64)
         assert read_caps(tmp_path) == (50_000, [(None, 50_000)])
-        status = inside("status", "m", cwd=tmp_path, code=None).stdout
+        status = run_cli("status", "m", cwd=tmp_path, code=None).stdout
         assert "killed" not in status, "its process ended in order"
         assert "batchedit run outputs/m" in status
-        again = inside("run", "outputs/m", "--base-url", service.url, "--yes", cwd=tmp_path, code=None)
+        again = run_cli("run", "outputs/m", "--base-url", service.url, "--yes", cwd=tmp_path, code=None)
         assert service.ledger()["accepted"] == (1 if how == "a no" else 0), again.stderr

@@ -9,8 +9,8 @@ import pytest
 
 from batchedit.runcomfy.catalogue import built_in, load_model
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer
 
 
@@ -58,7 +58,7 @@ def to_anybody() -> Iterator[RawServer]:
 
 def make_environ_without_token() -> dict[str, str]:
     """The environment of who has no token yet."""
-    environ = environment()
+    environ = make_env()
     del environ["RUNCOMFY_API_TOKEN"]
     return environ
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, environment, inside, manifest, on, rows
+from tests.support.cli import batchedit, make_env, run_cli, manifest, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -107,8 +107,8 @@ def test_what_a_person_can_get_wrong(tmp_path: Path, arguments: list[str], code:
 
 def test_a_misspelled_run_is_met(tmp_path: Path) -> None:
     manifest(tmp_path / "spring sale.csv", 1)
-    inside("run", "spring sale.csv", "--sandbox", cwd=tmp_path)
-    assert "Did you mean 'spring sale'?" in inside("status", "spring sal", cwd=tmp_path, code=66).stderr
+    run_cli("run", "spring sale.csv", "--sandbox", cwd=tmp_path)
+    assert "Did you mean 'spring sale'?" in run_cli("status", "spring sal", cwd=tmp_path, code=66).stderr
 
 
 def test_without_a_terminal_it_needs_a_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -120,7 +120,7 @@ def test_without_a_terminal_it_needs_a_yes(tmp_path: Path, sandbox: RunningSandb
 
 def test_no_token(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
-    env = environment()
+    env = make_env()
     del env["RUNCOMFY_API_TOKEN"]
     env["HOME"] = str(tmp_path)
     completed = batchedit("run", "m.csv", "--yes", cwd=tmp_path, env=env, code=77)
@@ -306,7 +306,7 @@ def test_the_log_has_neither_the_token_nor_the_prompts(tmp_path: Path, sandbox: 
 def test_flag_beats_environment_beats_file(tmp_path: Path, sandbox: RunningSandbox) -> None:
     (tmp_path / "m.csv").write_text("sku,image\nA,https://images.example.com/mug.png\n")
     (tmp_path / "batchedit.toml").write_text('prompt = "from the file"\nsizes = ["1:1", "3:2"]\n')
-    env = environment(BATCHEDIT_PROMPT="from the environment", BATCHEDIT_BASE_URL=sandbox.url)
+    env = make_env(BATCHEDIT_PROMPT="from the environment", BATCHEDIT_BASE_URL=sandbox.url)
     batchedit("run", "m.csv", "--yes", "--out", "a", cwd=tmp_path, env=env)
     batchedit("run", "m.csv", "--yes", "--out", "b", "--prompt", "from the flag", cwd=tmp_path, env=env)
     batchedit("run", "m.csv", *on(sandbox, "--out", "c"), cwd=tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from batchedit.cli.app import batchedit
 from batchedit.cli.group import SECTIONS
 from batchedit.ledger.register import Register
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -30,7 +30,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
     shim.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m batchedit "$@"\n')
     shim.chmod(0o755)
     (tmp_path / "spring.csv").write_text("sku,Photo link,prompt\n1,https://x.example/1.png,p\n")
-    return environment() | {
+    return make_env() | {
         "PATH": f"{shim.parent}:{os.environ['PATH']}",
         "BATCHEDIT_STATE": str(tmp_path / "state"),
         "HOME": str(tmp_path),

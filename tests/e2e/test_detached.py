@@ -29,7 +29,7 @@ from batchedit.core.errors import BatcheditError, UsageError
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.results.report import Report
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on, until
+from tests.support.cli import make_env, run_cli, manifest, on, until
 
 QUICK = {"latency": "0", "plain_files": 4_000}
 SLOW = {"latency": "600", "plain_files": 4_000}
@@ -62,20 +62,20 @@ def count_bought(sandbox: RunningSandbox) -> int:
 
 
 def make_command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any) -> Command:
-    keep_typed(environment(), sandbox.url)
+    keep_typed(make_env(), sandbox.url)
     out = {"out": str(folder / "outputs" / "m")} if verb == "run" else {}
     return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **settings})
 
 
 def get_offer(command_to_offer: Command) -> Offer:
     """What a page does before it shows the price."""
-    offered = anyio.run(offer, command_to_offer, Unattended(environment()))
+    offered = anyio.run(offer, command_to_offer, Unattended(make_env()))
     assert isinstance(offered, Offer), offered
     return offered
 
 
 def begin_run(confirmation: Confirmation) -> Launch:
-    return start(confirmation, environment(), patience=90)
+    return start(confirmation, make_env(), patience=90)
 
 
 def find_run(folder: Path) -> Path:
@@ -116,7 +116,7 @@ def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: Run
     arguments = ["run", "m.csv", "--detach", "--base-url", sandbox.url]
     ours, theirs = pty.openpty()
     parent = subprocess.Popen(
-        [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=environment(), stdin=theirs, stdout=theirs,
+        [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=make_env(), stdin=theirs, stdout=theirs,
         stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
@@ -137,7 +137,7 @@ def test_what_a_detached_run_said_was_half_json(tmp_path: Path, sandbox: Running
     manifest(tmp_path / "m.csv", 2)
     more = ["--log-json"] if how == "an option" else []
     arguments = ["run", "m.csv", "--detach", "--yes", "--base-url", sandbox.url, "--no-check-images", *more]
-    environ = {**environment(), **({} if more else {"BATCHEDIT_LOG_JSON": "1"})}
+    environ = {**make_env(), **({} if more else {"BATCHEDIT_LOG_JSON": "1"})}
     completed = subprocess.run(
         [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=environ, check=True, capture_output=True
     )
@@ -161,7 +161,7 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
     )
     confirmation_json = json.dumps(confirmation.as_json())
     killed = subprocess.run(
-        [sys.executable, "-c", script, confirmation_json], env=environment(), check=False, timeout=90, cwd=tmp_path
+        [sys.executable, "-c", script, confirmation_json], env=make_env(), check=False, timeout=90, cwd=tmp_path
     )
     assert killed.returncode == -signal.SIGKILL
     until(lambda: count_bought(slow) == 2)
@@ -179,8 +179,8 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
 
 def carry_out_here(confirmation: Confirmation, folder: Path, code: int) -> str:
     """What the process says that the confirmation is given to; here in this one, which saves the start of a Python."""
-    path = Desk(environment()).hand_in(confirmation)
-    completed = inside("confirmed", path, cwd=folder, code=code)
+    path = Desk(make_env()).hand_in(confirmation)
+    completed = run_cli("confirmed", path, cwd=folder, code=code)
     return completed.stdout + completed.stderr
 
 
@@ -198,7 +198,7 @@ def test_another_run_bought_half_of_it_meanwhile(tmp_path: Path, sandbox: Runnin
     manifest(tmp_path / "m.csv", 4)
     offered = get_offer(make_command(tmp_path, sandbox))
     manifest(tmp_path / "n.csv", 2)
-    inside("run", "n.csv", *on(sandbox), cwd=tmp_path)
+    run_cli("run", "n.csv", *on(sandbox), cwd=tmp_path)
     assert "2 pictures would be bought now, and the yes was for 4" in carry_out_here(offered.confirmation, tmp_path, 64)
     assert count_bought(sandbox) == 2
 
@@ -245,12 +245,12 @@ def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> 
     """A retry whose jobs failed again is the same purchase by its keys: the second tab bought them once more."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(**QUICK, faults=("job:failed=1",))) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
         again = make_command(tmp_path, sandbox, "retry", "outputs/m")
         first, other = get_offer(again).confirmation, get_offer(again).confirmation
         carry_out_here(first, tmp_path, 1)
         with pytest.raises(UsageError, match="used already; nothing was bought a second time"):
-            Desk(environment()).hand_in(first)
+            Desk(make_env()).hand_in(first)
         assert "changed since the yes was said" in carry_out_here(other, tmp_path, 64)
         assert count_bought(sandbox) == 2
 
@@ -264,15 +264,15 @@ def test_a_confirmation_that_somebody_else_may_have_written(tmp_path: Path, mode
         fields = Confirmation(command=Command(verb="run", target="m.csv"), folder=str(tmp_path)).as_json()
         path.write_text(json.dumps(fields))
         path.chmod(mode)
-    assert expected in inside("confirmed", path, cwd=tmp_path, code=code).stderr
+    assert expected in run_cli("confirmed", path, cwd=tmp_path, code=code).stderr
 
 
 def test_a_link_is_no_confirmation(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("{}")
     (tmp_path / "real.json").chmod(0o600)
     (tmp_path / "yes.json").symlink_to(tmp_path / "real.json")
-    inside("confirmed", tmp_path / "yes.json", cwd=tmp_path, code=66)
-    assert "is no confirmation" in inside("confirmed", tmp_path / "real.json", cwd=tmp_path, code=64).stderr
+    run_cli("confirmed", tmp_path / "yes.json", cwd=tmp_path, code=66)
+    assert "is no confirmation" in run_cli("confirmed", tmp_path / "real.json", cwd=tmp_path, code=64).stderr
 
 
 # --- the canary --------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_the_first_few_wait_for_a_yes_of_their_own_for_the_rest(tmp_path: Path, 
 def test_what_may_have_been_bought_is_bought_again_with_a_yes_of_its_own(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
+        run_cli("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
         offered = get_offer(replace(make_command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
         assert offered.quote is not None
         assert offered.quote.count == 1
@@ -323,10 +323,10 @@ def test_what_was_bought_is_collected_without_a_yes(tmp_path: Path, slow: Runnin
 
 def test_nothing_is_left_to_do(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
-    inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    report = anyio.run(offer, make_command(tmp_path, sandbox), Unattended(environment()))
+    run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    report = anyio.run(offer, make_command(tmp_path, sandbox), Unattended(make_env()))
     assert isinstance(report, Report)
-    assert "1 done" in inside("run", "m.csv", *on(sandbox, "--detach"), cwd=tmp_path).stdout
+    assert "1 done" in run_cli("run", "m.csv", *on(sandbox, "--detach"), cwd=tmp_path).stdout
 
 
 # --- wishes, and what is seen ------------------------------------------------------------------------
@@ -339,15 +339,15 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
     live_state = read_live_state(tmp_path)
     assert (live_state.state, live_state.pid, live_state.doing, live_state.cap) == ("going", going.pid, "run", None)
     run = str(find_run(tmp_path))
-    inside("pause", run, cwd=tmp_path)
+    run_cli("pause", run, cwd=tmp_path)
     until(lambda: read_live_state(tmp_path).state == "paused")
-    assert "paused, as a person wished" in inside("status", run, cwd=tmp_path).stdout
-    inside("set", run, "-j", "5", "--max-cost", "3", cwd=tmp_path)
+    assert "paused, as a person wished" in run_cli("status", run, cwd=tmp_path).stdout
+    run_cli("set", run, "-j", "5", "--max-cost", "3", cwd=tmp_path)
     until(lambda: caps(tmp_path) == [(None, 3_000_000)])
-    inside("set", run, "--max-cost", "none", cwd=tmp_path)
+    run_cli("set", run, "--max-cost", "none", cwd=tmp_path)
     until(lambda: caps(tmp_path) == [(None, 3_000_000), (3_000_000, None)])
     assert count_bought(slow) == 2  # paused: a higher speed buys nothing
-    inside("resume", run, cwd=tmp_path)
+    run_cli("resume", run, cwd=tmp_path)
     until(lambda: count_bought(slow) == 5)
     os.kill(going.pid, signal.SIGKILL)
     until(lambda: has_ended(tmp_path))
@@ -356,9 +356,9 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
         "stopped",
         "its process ended without a word: it was killed, or the machine went down",
     )
-    assert "nobody works on it" in inside("status", run, "--watch", cwd=tmp_path).stdout
+    assert "nobody works on it" in run_cli("status", run, "--watch", cwd=tmp_path).stdout
     for arguments in (("pause", run), ("stop", run), ("set", run, "-j", "2"), ("resume", run)):
-        assert "nobody works on" in inside(*arguments, cwd=tmp_path, code=64).stderr
+        assert "nobody works on" in run_cli(*arguments, cwd=tmp_path, code=64).stderr
 
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
@@ -368,7 +368,7 @@ def caps(folder: Path) -> list[tuple[int | None, int | None]]:
 
 def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
-    inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path)
     for content in (b"{", b"[]", b'{"format": 99}'):
         (find_run(tmp_path) / "live.json").write_bytes(content)
         assert (read_live_state(tmp_path).state, read_live_state(tmp_path).jobs) == ("finished", {"done": 1})
@@ -376,10 +376,10 @@ def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: Runn
 
 def test_the_machine_is_kept_awake_and_says_so_once(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 2)
-    can = environment(WAKEPY_FAKE_SUCCESS="1")
-    stderr = inside("run", "m.csv", *on(sandbox, "--canary", 1), cwd=tmp_path, env=can).stderr
+    can = make_env(WAKEPY_FAKE_SUCCESS="1")
+    stderr = run_cli("run", "m.csv", *on(sandbox, "--canary", 1), cwd=tmp_path, env=can).stderr
     assert stderr.count("kept awake while this run goes on") == 1
-    sleepy = inside("run", "m.csv", *on(sandbox, "--allow-sleep", "--fresh", "--out", "o"), cwd=tmp_path, env=can)
+    sleepy = run_cli("run", "m.csv", *on(sandbox, "--allow-sleep", "--fresh", "--out", "o"), cwd=tmp_path, env=can)
     assert "awake" not in sleepy.stderr
-    nobody = inside("run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path)  # no inhibitor on this machine
+    nobody = run_cli("run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path)  # no inhibitor on this machine
     assert "awake" not in nobody.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import rows
 
 MADE = Path(__file__).parents[1] / "first_edition" / "run"

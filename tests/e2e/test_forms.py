@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import batchedit as process
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 from tests.support.dialects import FIVE, make_dialect
 
 
@@ -113,7 +113,7 @@ def test_parquet_that_is_not_installed(tmp_path: Path, sandbox) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "pyarrow.py").write_text("raise ImportError('not here')")
     manifest(tmp_path / "m.csv", 1)
-    env = environment(PYTHONPATH=os.pathsep.join([str(tmp_path / "lib"), str(Path(__file__).parents[2])]))
+    env = make_env(PYTHONPATH=os.pathsep.join([str(tmp_path / "lib"), str(Path(__file__).parents[2])]))
     refused = process("run", "m.csv", *on(sandbox, "--format", "parquet"), cwd=tmp_path, env=env, code=64)
     assert "pip install 'batchedit[parquet]'" in refused.stderr
     assert sandbox.ledger()["submits_seen"] == 0

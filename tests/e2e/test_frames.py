@@ -9,7 +9,7 @@ import pytest
 
 import batchedit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 MUG = "https://images.example.com/mug.png"
 
@@ -22,7 +22,7 @@ def test_a_frame_with_an_empty_row_got_its_pictures_on_the_wrong_rows(tmp_path: 
     ).astype(object)
     frame.iloc[list(places), :] = None
     with serve(SandboxConfig(latency="0.1", plain_files=8_000)) as sandbox:
-        result = batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=environment())
+        result = batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=make_env())
     expected = frame.drop(index=frame.index[list(places)])
     assert result.done == len(expected)
     results = result.results
@@ -38,7 +38,7 @@ def test_a_column_whose_name_is_no_text_is_told_how_it_is_called(
     """``{2024}`` in a prompt, and the file's own ``2024``: nobody said that the year is text there."""
     frame = pd.DataFrame({"sku": ["A-1"], "image": [MUG], "prompt": ["make an ad of {2024}"], 2024: [17]})
     with serve(SandboxConfig(latency="0.1", plain_files=8_000)) as sandbox:
-        result = batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=environment())
+        result = batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=make_env())
     assert result.results[2024].tolist() == [17]
     assert (
         "a column has a name that is no text; in prompts, options and files it reads '2024', and the frame of the results "
@@ -49,5 +49,5 @@ def test_a_column_whose_name_is_no_text_is_told_how_it_is_called(
 def test_a_frame_whose_names_are_text_is_not_talked_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     frame = pd.DataFrame({"sku": ["A-1"], "image": [MUG], "prompt": ["make an ad"]})
     with serve(SandboxConfig(latency="0.1", plain_files=8_000)) as sandbox:
-        batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=environment())
+        batchedit.run(frame, out=tmp_path / "run", base_url=sandbox.url, environ=make_env())
     assert not [message for message in caplog.messages if "no text" in message]

@@ -40,7 +40,7 @@ from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import environment, inside, manifest, on, rows, until
+from tests.support.cli import make_env, run_cli, manifest, on, rows, until
 from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database, older_store
 
@@ -644,14 +644,14 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 3)
     out = str(typist.folder / "outputs" / "m")
     with serve(SandboxConfig(**QUICK)) as it, chdir(typist.folder):
-        keep_typed(environment(), it.url)
+        keep_typed(make_env(), it.url)
         run_command = Command(verb="run", target="m.csv", given={"base_url": it.url, "out": out, "canary": 1})
-        offered = anyio.run(offer, run_command, Unattended(environment()))
+        offered = anyio.run(offer, run_command, Unattended(make_env()))
         assert isinstance(offered, Offer)
         dearer = replace(offered.confirmation, price=1, nonce="other")
-        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        typist.do("confirmed", Desk(make_env()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == "batchedit run outputs/m"
-        typist.do("confirmed", Desk(environment()).hand_in(offered.confirmation), code=75)
+        typist.do("confirmed", Desk(make_env()).hand_in(offered.confirmation), code=75)
         typist.type(typist.way("then buy the rest"), "--yes")
         assert (typist.states(), count_bought(it)) == (["done"] * 3, 3)
 
@@ -676,11 +676,11 @@ def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap
             decisions = decide(typist.folder / "outputs" / "m", {"sku-2": "rejected"})
             typist.do("review", "outputs/m", "--import", decisions)
         settings = {"max_cost": 240_000}
-        offered = anyio.run(offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(environment()))
+        offered = anyio.run(offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(make_env()))
         assert isinstance(offered, Offer)
         before = count_bought(it)
         dearer = replace(offered.confirmation, price=1, nonce="other")
-        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        typist.do("confirmed", Desk(make_env()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == f"batchedit {command_fields['verb']} outputs/m {expected} --max-cost 0.24"
         typist.type(typist.way("to be asked anew"), "--yes", code=None)
         assert count_bought(it) - before == offered.confirmation.count
@@ -714,13 +714,13 @@ def test_an_id_that_contradicts_the_checkpoint(typist: Typist) -> None:
 def test_who_has_no_token_is_told_how_to_keep_one(tmp_path: Path) -> None:
     """The hint knew the variable alone, which the next terminal has forgotten."""
     manifest(tmp_path / "m.csv", 1)
-    env = environment(RUNCOMFY_CONFIG_DIR=str(tmp_path / "kept"))
+    env = make_env(RUNCOMFY_CONFIG_DIR=str(tmp_path / "kept"))
     del env["RUNCOMFY_API_TOKEN"]
     with serve(SandboxConfig(**QUICK)) as it:
-        refused = inside("run", "m.csv", *on(it), cwd=tmp_path, env=env, code=77).stderr
+        refused = run_cli("run", "m.csv", *on(it), cwd=tmp_path, env=env, code=77).stderr
         (command,) = re.findall(r"batchedit login.*$", refused, re.MULTILINE)
-        inside(*split_words(command), cwd=tmp_path, env=env, stdin=b"a-token-of-mine\n")
-        inside("run", "m.csv", *on(it), cwd=tmp_path, env=env)
+        run_cli(*split_words(command), cwd=tmp_path, env=env, stdin=b"a-token-of-mine\n")
+        run_cli("run", "m.csv", *on(it), cwd=tmp_path, env=env)
         assert count_bought(it) == 1
 
 

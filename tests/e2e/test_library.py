@@ -14,7 +14,7 @@ import pytest
 
 import batchedit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest
+from tests.support.cli import make_env, run_cli, manifest
 
 QUICK = SandboxConfig(latency="0.1", plain_files=8_000)
 
@@ -25,7 +25,7 @@ def test_a_run_tells_how_far_it_is_in_pictures_and_dollars(tmp_path: Path) -> No
     with serve(QUICK) as sandbox:
         result = batchedit.run(
             tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, max_cost=Decimal("0.50"),
-            environ=environment(), on_progress=snapshots.append,
+            environ=make_env(), on_progress=snapshots.append,
         )  # fmt: skip
     assert (result.code, result.done) == (0, 4)
     assert result.money == batchedit.RunMoney(Decimal("0.16"), Decimal(0), Decimal(0), Decimal("0.50"))
@@ -45,7 +45,7 @@ def test_an_error_of_the_callers_own_progress_ends_no_purchase(
 
     with serve(QUICK) as sandbox:
         result = batchedit.run(
-            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), on_progress=fail
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), on_progress=fail
         )
     assert result.done == 2
     assert caplog.text.count("on_progress failed") == 1
@@ -55,7 +55,7 @@ def test_plan_and_status(tmp_path: Path) -> None:
     sheet = tmp_path / "m.csv"
     sheet.write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\nB,http://x.example/1.png,an ad\n")
     options: batchedit.Options = {"price": "0.04", "sandbox": True, "skip_invalid": True}
-    plan_result = batchedit.plan(sheet, out=tmp_path / "run", environ=environment(), **options)
+    plan_result = batchedit.plan(sheet, out=tmp_path / "run", environ=make_env(), **options)
     assert (plan_result.rows, plan_result.to_buy, plan_result.invalid_rows) == (2, 1, 1)
     assert plan_result.estimate == plan_result.price == Decimal("0.04")
     ((row, name, column, reason),) = plan_result.problems
@@ -64,7 +64,7 @@ def test_plan_and_status(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with serve(QUICK) as sandbox:
         done = batchedit.run(
-            sheet, out=tmp_path / "run", base_url=sandbox.url, environ=environment(), skip_invalid=True
+            sheet, out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), skip_invalid=True
         )
     now = batchedit.status(tmp_path / "run")
     assert (now.folder, now.counts, now.money) == (done.folder, done.counts, done.money)
@@ -77,13 +77,13 @@ def test_a_frame_is_planned_as_it_is_bought(tmp_path: Path) -> None:
     frame = pd.DataFrame({"image": ["https://images.example.com/mug.png"] * 3, "prompt": prompts})
     options: batchedit.Options = {"sandbox": True, "price": "0.04"}
     with pytest.raises(batchedit.BatcheditError, match="out="):
-        batchedit.plan(frame, environ=environment(), **options)
+        batchedit.plan(frame, environ=make_env(), **options)
     out = tmp_path / "run"
-    plan_result = batchedit.plan(frame, out=out, environ=environment(), **options)
+    plan_result = batchedit.plan(frame, out=out, environ=make_env(), **options)
     assert (plan_result.folder, plan_result.rows, plan_result.to_buy, plan_result.estimate) == (out, 3, 3, Decimal("0.12"))
     assert not out.exists()
-    batchedit.run(frame.head(2), out=out, environ=environment(), sandbox=True)
-    again = batchedit.plan(frame, out=out, environ=environment(), **options)
+    batchedit.run(frame.head(2), out=out, environ=make_env(), sandbox=True)
+    again = batchedit.plan(frame, out=out, environ=make_env(), **options)
     assert (again.rows, again.to_buy) == (3, 1)
 
 
@@ -116,7 +116,7 @@ def test_a_value_that_no_option_can_have_was_kept_and_broke_the_run_for_good(
 ) -> None:
     """`concurrency="x"` came back as damaged settings, whatever was given the next time."""
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
-    common_options: dict[str, Any] = {"sandbox": True, "out": tmp_path / "run", "environ": environment()}
+    common_options: dict[str, Any] = {"sandbox": True, "out": tmp_path / "run", "environ": make_env()}
     with pytest.raises(batchedit.UsageError) as raised:
         batchedit.run(tmp_path / "m.csv", **common_options, **options)
     assert hint is None or raised.value.hint == hint
@@ -133,7 +133,7 @@ def test_a_number_or_a_single_text_is_taken_where_the_command_line_takes_a_text(
         prompt="an ad for {season}",
         price="0.04",
         variants=None,  # type: ignore[arg-type]
-        environ=environment(),
+        environ=make_env(),
         sandbox=True,
     )
     assert (plan_result.rows, plan_result.to_buy) == (1, 2)
@@ -161,7 +161,7 @@ def test_an_observer_sees_events_of_the_public_kinds(tmp_path: Path) -> None:
 
     with serve(QUICK) as sandbox:
         batchedit.run(
-            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), observer=Watcher()
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), observer=Watcher()
         )
     bought = [kind for kind in kinds if kind is not batchedit.events.Pending]
     assert bought[:2] == [batchedit.events.Reserved, batchedit.events.Accepted]
@@ -179,8 +179,8 @@ def test_a_program_was_not_warned_of_a_balance_that_does_not_suffice(tmp_path: P
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(balance="0.10")) as sandbox:
         arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
-        payload = json.loads(inside(*arguments, cwd=tmp_path).stdout)
-        planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=environment())
+        payload = json.loads(run_cli(*arguments, cwd=tmp_path).stdout)
+        planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=make_env())
     (warning,) = payload["warnings"]
     assert warning == "the account's balance is $0.10; what is to be bought comes to $0.12"
     assert planned.warnings == (warning,)

@@ -27,8 +27,8 @@ from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import environment, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, on, rows
+from tests.support.cli import run_cli as batchedit
 from tests.support.factories import make_job, make_record
 
 
@@ -211,7 +211,7 @@ def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, s
     folder = home / "downloads"
     folder.mkdir()
     (folder / "m.csv").write_text(f"sku,image,prompt\n1,{escape(kind, folder, private, home)},x\n")
-    env = environment(HOME=str(home))
+    env = make_env(HOME=str(home))
     for command in ("plan", "run"):
         more = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
         completed = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)

@@ -10,7 +10,7 @@ import pytest
 
 from batchedit.runcomfy.catalogue import built_in
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, on, rows
+from tests.support.cli import run_cli, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
@@ -18,29 +18,29 @@ FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
 
 def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
     with serve(SandboxConfig(price="0.05")) as sandbox:
-        all_models = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        all_models = run_cli("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert [line.split()[0] for line in all_models.splitlines() if not line.startswith(" ")] == list(built_in())
         assert "$0.05 a picture" in all_models
-        stdout = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stdout = run_cli("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert stdout.splitlines()[0].startswith("google/nano-banana-2/edit")
         assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in stdout
-        assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
+        assert run_cli("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
 
 
 @pytest.mark.parametrize("model", built_in())
 def test_a_model_that_comes_with_the_program_could_not_be_rehearsed(tmp_path: Path, model: str) -> None:
     """The sandbox knew three of eight: "the service knows no such model", and each retry said so again."""
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
-    completed = inside("run", "m.csv", "--sandbox", "--yes", "--model", model, cwd=tmp_path)
+    completed = run_cli("run", "m.csv", "--sandbox", "--yes", "--model", model, cwd=tmp_path)
     assert "1 done" in completed.stdout
 
 
 def test_one_model_is_shown_with_its_inputs(tmp_path: Path) -> None:
     with serve(SandboxConfig()) as sandbox:
-        stdout = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stdout = run_cli("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert "image_url" in stdout
         assert "Needed." in stdout
-        wrong = inside("models", "show", "acme/none", "--base-url", sandbox.url, cwd=tmp_path, code=66)
+        wrong = run_cli("models", "show", "acme/none", "--base-url", sandbox.url, cwd=tmp_path, code=66)
     assert "there is no model acme/none" in wrong.stderr
 
 
@@ -57,7 +57,7 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
         },
     }
     with serve(SandboxConfig(models={"lab/odd": schema})) as sandbox:
-        stdout = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stdout = run_cli("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
     explanation_of = {line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")}
     assert explanation_of["image"].endswith("or with | between them. At most 4. Needed.")
     link = "A picture: an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
@@ -68,10 +68,10 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
 
 def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_path: Path) -> None:
     with serve(SandboxConfig(catalogue=False)) as sandbox:
-        known_models = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
-        stdout = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
-        stderr = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
-        none = inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        known_models = run_cli("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        stdout = run_cli("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stderr = run_cli("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        none = run_cli("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
     assert f"these models come with the program: {FLUX}\n" in stderr, "TEXT was not heeded"
     assert ", ".join(built_in()) in none
     assert FLUX in known_models
@@ -82,7 +82,7 @@ def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_pat
 def test_a_sheet_of_another_model_is_bought(tmp_path: Path, model: str) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\n")
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        inside("run", "m.csv", "--model", model, *on(sandbox), cwd=tmp_path)
+        run_cli("run", "m.csv", "--model", model, *on(sandbox), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 1
     assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]
 
@@ -94,12 +94,12 @@ def test_several_pictures_a_job_were_priced_as_one(tmp_path: Path) -> None:
     )
     several = ("--model", "google/nano-banana-2/edit")
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        stdout = inside("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stdout = run_cli("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert "$0.12 a job of up to 3 pictures (the catalogue), $0.24 for what is new" in stdout
         assert "to buy          2 jobs of up to 3 pictures each" in stdout
-        stopped = inside("run", "m.csv", *several, *on(sandbox, "--max-cost", "0.20"), cwd=tmp_path, code=75)
+        stopped = run_cli("run", "m.csv", *several, *on(sandbox, "--max-cost", "0.20"), cwd=tmp_path, code=75)
         assert sandbox.ledger()["accepted"] == 1, stopped.stderr
-        inside("run", "outputs/m", *on(sandbox, "--max-cost", "0.24"), cwd=tmp_path)
+        run_cli("run", "outputs/m", *on(sandbox, "--max-cost", "0.24"), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
         assert sandbox.ledger()["charged_usd"] == 0.2
     result_rows = rows(tmp_path / "outputs/m")
@@ -139,13 +139,13 @@ def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
 def test_a_run_takes_not_ready_for_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\n")
     with serve(SandboxConfig(latency="1", plain_files=8_000, result_while_running="400005")) as sandbox:
-        inside("run", "m.csv", "--poll-seconds", "0.2", *on(sandbox), cwd=tmp_path)
+        run_cli("run", "m.csv", "--poll-seconds", "0.2", *on(sandbox), cwd=tmp_path)
     assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]
 
 
 def test_the_samples_of_the_page_were_told_as_what_an_empty_cell_means(tmp_path: Path) -> None:
     """An empty picture or prompt is a row's problem: nobody buys the page's chainsaw."""
-    stdout = inside("models", "show", "openai/gpt-4o-image/edit", cwd=tmp_path).stdout
+    stdout = run_cli("models", "show", "openai/gpt-4o-image/edit", cwd=tmp_path).stdout
     assert "usecase3-1-input" not in stdout
     assert "chainsaw" not in stdout
     assert "Needed." in stdout

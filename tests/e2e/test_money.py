@@ -10,7 +10,7 @@ import pytest
 
 from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, environment, manifest, on, rows, start, until
+from tests.support.cli import batchedit, make_env, manifest, on, rows, start, until
 from tests.support.fork_server import Child, ForkServer
 
 QUICK = {"latency": "0", "plain_files": 20_000}
@@ -325,5 +325,5 @@ def test_a_canary_that_other_runs_bought_whole_is_another_one(tmp_path: Path, fo
 def test_without_a_terminal_a_canary_needs_a_yes(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        batchedit("run", "m.csv", "--base-url", sandbox.url, "--canary", 2, cwd=tmp_path, env=environment(), code=64)
+        batchedit("run", "m.csv", "--base-url", sandbox.url, "--canary", 2, cwd=tmp_path, env=make_env(), code=64)
         assert sandbox.ledger()["submits_seen"] == 0

@@ -8,7 +8,7 @@ import pytest
 
 from batchedit.manifest.blank import without_unseen_ends
 from batchedit.manifest.wordlike import is_wordlike
-from tests.support.cli import inside, rows
+from tests.support.cli import run_cli, rows
 
 LINK = "https://shop.example.com/p/%d.jpg"
 HEAD = "sku,image,prompt\n"
@@ -18,7 +18,7 @@ OBJECT = f'{{"sku":"A","image":"{LINK % 1}","prompt":"one"}}'
 def plan_sheet(tmp_path: Path, name: str, data: str | bytes, *options: object, code: int | None = 0) -> str:
     """Everything that ``plan`` says about a file of this name."""
     (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-    completed = inside("plan", name, "--sandbox", *options, cwd=tmp_path, code=code)
+    completed = run_cli("plan", name, "--sandbox", *options, cwd=tmp_path, code=code)
     return completed.stdout + completed.stderr
 
 
@@ -87,7 +87,7 @@ def test_an_id_that_a_spreadsheet_rounded_is_told(tmp_path: Path) -> None:
 def test_a_mark_between_joined_files_is_no_part_of_an_id(tmp_path: Path) -> None:
     lines = f"A-1,{LINK % 1},one\n\ufeffA-2,{LINK % 2},two\n\u202eA-3\u200b,{LINK % 3},three\n"
     assert "row 3 (A-2): two" in plan_sheet(tmp_path, "m.csv", HEAD + lines)
-    inside("run", "m.csv", "--sandbox", "--yes", "--out", "o", cwd=tmp_path)
+    run_cli("run", "m.csv", "--sandbox", "--yes", "--out", "o", cwd=tmp_path)
     files = [row["result_file"] for row in rows(tmp_path / "o")]
     assert files == [f"files/A-{n}-1x1-1.png" for n in (1, 2, 3)]
     assert [without_unseen_ends(text) for text in ("\ufeff", " \u200b a\u200bb \u2060", "é", "")] == [
@@ -112,9 +112,9 @@ def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
     plan_text = plan_sheet(tmp_path, "m.csv", boxes, code=65)
     assert "left out        3 rows: a row with nothing in it but a box that is not ticked" in plan_text
     assert "invalid         1 row" in plan_text
-    inside("run", "m.csv", "--sandbox", "--yes", "--skip-invalid", "--out", "o", cwd=tmp_path)
+    run_cli("run", "m.csv", "--sandbox", "--yes", "--skip-invalid", "--out", "o", cwd=tmp_path)
     assert rows(tmp_path / "o")[0]["result_status"] == "done"
-    assert inside("results", "o", cwd=tmp_path).returncode == 0
+    assert run_cli("results", "o", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(

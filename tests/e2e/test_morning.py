@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, rows
 
 

@@ -14,7 +14,7 @@ from batchedit.cli.streams import fold
 from batchedit.core.typed import to_type
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import environment, inside, manifest, on, start, until
+from tests.support.cli import make_env, run_cli, manifest, on, start, until
 
 SCREEN = 80
 
@@ -44,7 +44,7 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
 @pytest.mark.parametrize("command", ["", *sorted(batchedit.commands)])
 def test_help_fits_a_terminal_of_80_columns(command: str, tmp_path: Path) -> None:
     """The faults of the sandbox were lines of 300 letters."""
-    stdout = inside(*command.split(), "--help", cwd=tmp_path, env=environment() | {"COLUMNS": "80"}).stdout
+    stdout = run_cli(*command.split(), "--help", cwd=tmp_path, env=make_env() | {"COLUMNS": "80"}).stdout
     assert len(stdout.splitlines()) > 5
     assert not [line for line in stdout.splitlines() if len(line) > SCREEN]
 

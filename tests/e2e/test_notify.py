@@ -17,7 +17,7 @@ from PIL import Image
 from batchedit.commands.small_pictures import first_pictures
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, run_cli, manifest, on
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
 
@@ -51,7 +51,7 @@ def hook(scheme: str = "http", most: int = 10_000_000) -> Iterator[tuple[str, li
 def test_a_run_says_that_it_started_and_why_it_stopped_and_what_to_do(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     with hook() as (url, received), serve(QUICK) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", "0.05", "--notify", url), cwd=tmp_path, code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", "0.05", "--notify", url), cwd=tmp_path, code=75)
         start_message, stop_message = received
         assert [message["event"] for message in received] == ["started", "stopped"]
         assert start_message["text"].splitlines() == [
@@ -61,7 +61,7 @@ def test_a_run_says_that_it_started_and_why_it_stopped_and_what_to_do(tmp_path: 
         assert stop_message["text"].startswith("m has stopped: 1 of 3 pictures, $0.04 spent\nwhy: ")
         assert "→ its --max-cost is reached; to go on: batchedit run outputs/m --max-cost 0.12" in stop_message["text"]
         assert stop_message["report"]["jobs"] == {"done": 1, "planned": 2}
-        inside("run", "outputs/m", "--max-cost", "1", "--yes", "--notify", url, cwd=tmp_path)
+        run_cli("run", "outputs/m", "--max-cost", "1", "--yes", "--notify", url, cwd=tmp_path)
         assert [message["event"] for message in received] == ["started", "stopped", "started", "finished"]
         assert received[-1]["text"].startswith("m is finished: 3 of 3 pictures, $0.12 spent\n")
         assert "→ to look at them: batchedit review outputs/m" in received[-1]["text"]
@@ -71,10 +71,10 @@ def test_a_run_says_that_it_started_and_why_it_stopped_and_what_to_do(tmp_path: 
 def test_what_ends_a_command_before_it_begins_is_told_too(tmp_path: Path) -> None:
     """A night's run that found no token was silence in the morning."""
     manifest(tmp_path / "m.csv", 3)
-    nobody = environment()
+    nobody = make_env()
     del nobody["RUNCOMFY_API_TOKEN"]
     with hook() as (url, received):
-        inside("run", "m.csv", "--yes", "--notify", url, cwd=tmp_path, env=nobody, code=77)
+        run_cli("run", "m.csv", "--yes", "--notify", url, cwd=tmp_path, env=nobody, code=77)
     (message,) = received
     assert (message["event"], message["run"], message["report"]) == ("stopped", "m", None)
     assert message["text"].startswith("m has stopped\nwhy: ")
@@ -84,7 +84,7 @@ def test_what_ends_a_command_before_it_begins_is_told_too(tmp_path: Path) -> Non
 def test_play_money_is_labelled_in_a_message(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with hook() as (url, received):
-        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+        run_cli("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
     sums = [line for message in received for line in message["text"].splitlines() if "$" in line]
     assert len(sums) == 2
     assert all("(play money)" in line for line in sums)
@@ -105,7 +105,7 @@ def test_a_canary_that_waits_for_its_answer_is_told(tmp_path: Path) -> None:
 def test_the_first_pictures_come_along_in_the_morning_where_the_channel_takes_them(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 5)
     with hook("json") as (url, received):
-        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+        run_cli("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
     start_message, end_message = received
     assert not start_message["attachments"]
     pictures = [base64.b64decode(sent["base64"]) for sent in end_message["attachments"]]
@@ -119,14 +119,14 @@ def test_the_first_pictures_come_along_in_the_morning_where_the_channel_takes_th
 def test_a_channel_that_refuses_pictures_gets_the_words(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with hook("json", most=5_000) as (url, received):
-        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+        run_cli("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
     assert [bool(message["attachments"]) for message in received] == [False, False]
     assert "2 of 2 pictures" in received[-1]["message"]
 
 
 def test_a_file_that_took_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
-    inside("run", "m.csv", "--sandbox", cwd=tmp_path)
+    run_cli("run", "m.csv", "--sandbox", cwd=tmp_path)
     first, second, third = list_files(tmp_path)
     Image.new("RGB", (9, 9)).save(first)
     second.unlink()
@@ -142,22 +142,22 @@ def test_a_second_notify_silenced_the_first(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
     with hook() as (first, first_received), hook() as (second, second_received), serve(QUICK) as sandbox:
         both = ("--notify", first, "--notify", second, "--notify", first)
-        inside("run", "m.csv", *on(sandbox, *both), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox, *both), cwd=tmp_path)
         assert [[message["event"] for message in received] for received in (first_received, second_received)] == [["started", "finished"]] * 2
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(BATCHEDIT_NOTIFY=f"{first}; {second}"))
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(BATCHEDIT_NOTIFY=f"{first}; {second}"))
         assert [len(first_received), len(second_received)] == [3, 3]
         (tmp_path / "mine.toml").write_text(f'notify = ["{first}", "{second}"]\n', encoding="utf-8")
-        inside("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
         assert [len(first_received), len(second_received)] == [4, 4]
         (tmp_path / "mine.toml").write_text(f'notify = "{second}"\n', encoding="utf-8")
-        inside("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
         assert [len(first_received), len(second_received)] == [4, 5]
 
 
 def test_an_address_that_does_not_answer_leaves_the_others_told(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
     with hook(most=0) as (refusing, _), hook() as (url, received), serve(QUICK) as sandbox:
-        completed = inside("run", "m.csv", *on(sandbox, "--notify", refusing, "--notify", url), cwd=tmp_path)
+        completed = run_cli("run", "m.csv", *on(sandbox, "--notify", refusing, "--notify", url), cwd=tmp_path)
     assert [message["event"] for message in received] == ["started", "finished"]
     assert "--notify, address 1 of 2: 127.0.0.1 refused the message: HTTP 413" in completed.stderr
     assert "secret" not in completed.stderr

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import batchedit, environment, inside, manifest, on
+from tests.support.cli import batchedit, make_env, run_cli, manifest, on
 from tests.support.vendors import SLACK_FILES, SLACK_HOOKS, TEAMS, TELEGRAM, VendorRequest, Vendors, run_vendors
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
@@ -39,7 +39,7 @@ def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str
     manifest(folder / "m.csv", 2)
     with serve(QUICK) as sandbox:
         arguments = ["run", "m.csv", *on(sandbox, "--out", RUN, "--notify", channel)]
-        completed = (batchedit if process else inside)(*arguments, cwd=folder, env=environment(**away.environment))
+        completed = (batchedit if process else run_cli)(*arguments, cwd=folder, env=make_env(**away.environment))
     kept_files = [path.read_bytes() for path in (folder / RUN).rglob("*") if path.is_file()]
     assert len(kept_files) > 5
     assert not [text for text in (completed.stdout.encode(), completed.stderr.encode(), *kept_files) if b"SECRET" in text.upper()]

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, rows
 
 

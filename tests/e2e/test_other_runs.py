@@ -16,8 +16,8 @@ from PIL import Image
 from batchedit.commands.audit import audit
 from batchedit.core.model import State
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import CHILD, environment, manifest, on, rows, start, until
-from tests.support.cli import inside as batchedit
+from tests.support.cli import CHILD, make_env, manifest, on, rows, start, until
+from tests.support.cli import run_cli as batchedit
 
 QUICK = {"latency": "0", "plain_files": 2_000}
 
@@ -302,7 +302,7 @@ def test_a_run_that_nobody_registered_is_found_beside_the_others(
 def test_a_register_that_can_not_be_used_ends_nothing_and_is_told(tmp_path: Path, sandbox: RunningSandbox) -> None:
     (tmp_path / "file").touch()
     manifest(tmp_path / "s.csv", 1)
-    env = environment(BATCHEDIT_STATE=str(tmp_path / "file" / "state"), TMPDIR=str(tmp_path))
+    env = make_env(BATCHEDIT_STATE=str(tmp_path / "file" / "state"), TMPDIR=str(tmp_path))
     stderr = batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=env).stderr
     assert "other runs are not looked up" in stderr
     assert "typed-services.json can't be written (Not a directory)" in stderr
@@ -372,7 +372,7 @@ def test_who_waits_for_a_yes_keeps_its_pictures(tmp_path: Path, sandbox: Running
     manifest(tmp_path / "s.csv", 2)
     manifest(tmp_path / "t.csv", 2)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)  # taken in, and no yes
-    with Register.of(environment()).buying(tmp_path / "outputs/s"):
+    with Register.of(make_env()).buying(tmp_path / "outputs/s"):
         stderr = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75).stderr
         assert "2 pictures are left to the run in outputs/s, which may be buying them now" in stderr
     assert count_bought(sandbox) == 0
@@ -393,7 +393,7 @@ def test_another_token_is_refused_before_anything_is_sent(
     sandbox.set_faults(["job:failed=first:1"])
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=1)
     requests_before = len(sandbox.ledger(full=True)["requests"])
-    env = environment(RUNCOMFY_API_TOKEN="another-token")
+    env = make_env(RUNCOMFY_API_TOKEN="another-token")
     verb, _, target = command.partition(" ")
     more = on(sandbox) if verb in {"run", "retry"} else ["--base-url", sandbox.url]
     refused = batchedit(verb, target, *more, cwd=tmp_path, env=env, code=77)
@@ -412,7 +412,7 @@ def test_doubt_with_another_token_is_refused_before_anything_is_sent(
     sandbox.set_faults(["submit:drop_after=at:1"])
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=76)
     sandbox.set_faults([])
-    submits_before, env = sandbox.ledger()["submits_seen"], environment(RUNCOMFY_API_TOKEN="another-token")
+    submits_before, env = sandbox.ledger()["submits_seen"], make_env(RUNCOMFY_API_TOKEN="another-token")
     arguments = ["doubt", "outputs/s", decision, "--yes"]
     refused = batchedit(*arguments, cwd=tmp_path, env=env, code=77)
     assert "bought with another token" in refused.stderr
@@ -427,7 +427,7 @@ def test_doubt_with_another_token_is_refused_before_anything_is_sent(
 def test_a_renewed_token_is_told_of_once(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 2)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
-    renewed = environment(RUNCOMFY_API_TOKEN="renewed-token")
+    renewed = make_env(RUNCOMFY_API_TOKEN="renewed-token")
     shutil.copy(tmp_path / "s.csv", tmp_path / "t.csv")
     stdout = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
     assert "2 of these were bought by the run in outputs/s with another token" in stdout
@@ -445,7 +445,7 @@ def test_a_renewed_token_is_told_of_once(tmp_path: Path, sandbox: RunningSandbox
 def test_a_run_that_has_bought_nothing_takes_any_token(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 1)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)
-    batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=environment(RUNCOMFY_API_TOKEN="another-token"))
+    batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=make_env(RUNCOMFY_API_TOKEN="another-token"))
     assert count_bought(sandbox) == 1
 
 
@@ -453,7 +453,7 @@ def test_a_wrong_token_was_taken_for_the_one_that_bought(tmp_path: Path) -> None
     """Refused with 401, and then the right one with "this run was bought with another token"."""
     manifest(tmp_path / "s.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=2_000, token="right-token")) as strict:
-        wrong, right = environment(RUNCOMFY_API_TOKEN="wrong-token"), environment(RUNCOMFY_API_TOKEN="right-token")
+        wrong, right = make_env(RUNCOMFY_API_TOKEN="wrong-token"), make_env(RUNCOMFY_API_TOKEN="right-token")
         stdout = batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77).stdout
         assert "put a valid token into RUNCOMFY_API_TOKEN, then the same command" in stdout
         batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=right)

@@ -28,7 +28,7 @@ from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
 from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import inside, manifest, rows, start, until
+from tests.support.cli import run_cli, manifest, rows, start, until
 
 LABEL = "play money"
 
@@ -63,13 +63,13 @@ def list_unlabelled(text: str) -> list[str]:
 
 def read_all_outputs(run: str, cwd: Path) -> tuple[str, set[bool]]:
     """What the commands say that read a run, and what they tell programs."""
-    texts = [inside(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
-    inside("gallery", run, cwd=cwd)
+    texts = [run_cli(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
+    run_cli("gallery", run, cwd=cwd)
     page = (cwd / "outputs" / run / "gallery.html").read_text(encoding="utf-8")
     texts += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
-    status = json.loads(inside("status", run, "--json", cwd=cwd).stdout)
-    play_flags = [json.loads(inside(verb, run, "--json", cwd=cwd).stdout)["play_money"] for verb in ("audit", "doubt")]
-    runs = json.loads(inside("runs", "--json", cwd=cwd).stdout)
+    status = json.loads(run_cli("status", run, "--json", cwd=cwd).stdout)
+    play_flags = [json.loads(run_cli(verb, run, "--json", cwd=cwd).stdout)["play_money"] for verb in ("audit", "doubt")]
+    runs = json.loads(run_cli("runs", "--json", cwd=cwd).stdout)
     report = json.loads((cwd / "outputs" / run / "report.json").read_text(encoding="utf-8"))
     return "\n".join(texts), {
         status["report"]["play_money"],
@@ -82,10 +82,10 @@ def read_all_outputs(run: str, cwd: Path) -> tuple[str, set[bool]]:
 def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 4)
     with own_sandbox(tmp_path, "--balance", "0.10") as url:
-        plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
+        plan = run_cli("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
         assert len(list_sums(plan)) >= 2, plan
         assert list_unlabelled(plan) == []
-        assert json.loads(inside("plan", "m.csv", "--base-url", url, "--json", cwd=tmp_path).stdout)["play_money"]
+        assert json.loads(run_cli("plan", "m.csv", "--base-url", url, "--json", cwd=tmp_path).stdout)["play_money"]
     with own_sandbox(tmp_path, "--port", find_port(url)):
         dialogue = (("Buy 1 first for about $0.04 (play money)?", "y\n"), ("Buy the other 3", "y\n"))
         arguments = ["run", "m.csv", "--base-url", url, "--canary", "1", "--max-cost", "1"]
@@ -108,23 +108,23 @@ def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_
     """
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path) as url:
-        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(port=find_port(url), latency="0.1", plain_files=4_000)):
-        plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
+        plan = run_cli("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
         assert len(list_unlabelled(plan)) == len(list_sums(plan)) > 0
         refused, _ = run_at_terminal(
             ["run", "m.csv", "--base-url", url], tmp_path, ("Buy 2 pictures for about $0.08?", "n\n")
         )
         assert LABEL not in refused
         assert read_all_outputs("m", tmp_path)[1] == {True}, "nothing was bought there yet"
-        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        completed = run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in completed.stdout + completed.stderr
         text, play_flags = read_all_outputs("m", tmp_path)
         assert (LABEL in text, play_flags) == (False, {False})
     manifest(tmp_path / "m.csv", 5)
     with own_sandbox(tmp_path, "--port", find_port(url)):
-        again = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        again = run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in again.stdout + again.stderr
         assert read_all_outputs("m", tmp_path)[1] == {False}
 
@@ -133,9 +133,9 @@ def test_what_a_rehearsal_cost_is_no_price_known_of_the_model(tmp_path: Path) ->
     """Once the sandbox had ended, `plan` told its price as the one that was "charged before"."""
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path) as url:
-        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
     manifest(tmp_path / "n.csv", 4)
-    plan = inside("plan", "n.csv", "--base-url", url, "--no-check-images", cwd=tmp_path).stdout
+    plan = run_cli("plan", "n.csv", "--base-url", url, "--no-check-images", cwd=tmp_path).stdout
     assert "price           unknown" in plan
     assert list_sums(plan) == []
 
@@ -197,7 +197,7 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
 
 
 def count_done(cwd: Path) -> int:
-    stdout = inside("status", "m", "--json", cwd=cwd, code=None).stdout
+    stdout = run_cli("status", "m", "--json", cwd=cwd, code=None).stdout
     return int(json.loads(stdout).get("report", {}).get("jobs", {}).get("done", 0))
 
 
@@ -206,10 +206,10 @@ def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: P
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
         pass
-    inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=None)
-    assert not json.loads(inside("status", "m", "--json", cwd=tmp_path).stdout)["report"]["play_money"]
+    run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=None)
+    assert not json.loads(run_cli("status", "m", "--json", cwd=tmp_path).stdout)["report"]["play_money"]
     with own_sandbox(tmp_path, "--port", find_port(url)):
-        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        completed = run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
     assert list_unlabelled(completed.stdout + completed.stderr) == []
     assert read_all_outputs("m", tmp_path)[1] == {True}
 
@@ -218,7 +218,7 @@ def test_a_sandbox_of_ones_own_is_known_by_the_name_of_this_machine(tmp_path: Pa
     """A marketer typed `localhost` for the address that the sandbox told: its dollars were said as dollars."""
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
-        completed = inside("run", "m.csv", "--base-url", f"http://localhost:{find_port(url)}/", "--yes", cwd=tmp_path)
+        completed = run_cli("run", "m.csv", "--base-url", f"http://localhost:{find_port(url)}/", "--yes", cwd=tmp_path)
     assert list_unlabelled(completed.stdout + completed.stderr) == []
     assert read_all_outputs("m", tmp_path)[1] == {True}
 
@@ -252,10 +252,10 @@ def test_another_port_and_another_name_for_this_machine_are_not_labelled(tmp_pat
     with own_sandbox(tmp_path) as url, serve(SandboxConfig(latency="0")) as other:
         elsewhere = (other.url, f"http://localhost:{find_port(other.url)}", f"http://127.0.0.2:{find_port(url)}")
         for address in (*elsewhere, f"https://localhost:{find_port(url)}"):
-            plan = inside("plan", "m.csv", "--base-url", address, "--price", "0.04", cwd=tmp_path).stdout
+            plan = run_cli("plan", "m.csv", "--base-url", address, "--price", "0.04", cwd=tmp_path).stdout
             assert list_sums(plan)
             assert LABEL not in plan, address
-        assert LABEL in inside("plan", "m.csv", "--base-url", f"{url}/v1", cwd=tmp_path).stdout
+        assert LABEL in run_cli("plan", "m.csv", "--base-url", f"{url}/v1", cwd=tmp_path).stdout
 
 
 def test_two_of_ones_own_and_one_that_was_killed(tmp_path: Path, state_folder: Path) -> None:
@@ -338,14 +338,14 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
         assert list(frame["result_flags"].fillna("")) == ["play_money", ""]
     folder = tmp_path / "outputs" / "m"
     for name, read in (("csv", pd.read_csv), ("xlsx", partial(pd.read_excel, engine="openpyxl"))):
-        inside("results", "m", "--format", name, cwd=tmp_path)
+        run_cli("results", "m", "--format", name, cwd=tmp_path)
         flags = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
         assert (flags["done"], flags.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
     checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
     Marks(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     for to, more, label in (("costs", ["--with-costs"], "yes"), ("plain", [], None)):
-        inside("deliver", "m", "--to", to, *more, cwd=tmp_path)
+        run_cli("deliver", "m", "--to", to, *more, cwd=tmp_path)
         with (tmp_path / to / "approvals.csv").open(newline="") as file:
             (line,) = csv.DictReader(file)
         assert line.get("play_money") == label
@@ -355,31 +355,31 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
 def test_a_rehearsal_in_the_sandbox_took_the_label_off_the_plan_behind_it(tmp_path: Path) -> None:
     """The folder held a run of `--sandbox`, so nobody knew whose money the plan was of; and `run` would have refused."""
     manifest(tmp_path / "m.csv", 1)
-    inside("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
+    run_cli("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
     with own_sandbox(tmp_path) as url:
-        completed = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
-        refused = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
+        completed = run_cli("plan", "m.csv", "--base-url", url, cwd=tmp_path)
+        refused = run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
         assert list_unlabelled(completed.stdout) == []
         why = f"the run in outputs/m buys from the sandbox, not from {url}"
         assert why in " ".join(refused.split())
         assert f"warning: {why}, so it takes no purchase" in " ".join(completed.stderr.split())
-        inside("plan", "m.csv", "--base-url", url, "--out", "outputs/m-2", cwd=tmp_path)
+        run_cli("plan", "m.csv", "--base-url", url, "--out", "outputs/m-2", cwd=tmp_path)
 
 
 def test_a_run_that_nobody_said_yes_to_was_said_to_be_bought(tmp_path: Path) -> None:
     """``was bought from http://127.0.0.1:8912``, which stands behind a question that was answered with no."""
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
-        inside("run", "m.csv", "--base-url", url, cwd=tmp_path, code=64)
-    stderr = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stderr
+        run_cli("run", "m.csv", "--base-url", url, cwd=tmp_path, code=64)
+    stderr = run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path).stderr
     assert f"warning: the run in outputs/m buys from {url}, not from the sandbox" in " ".join(stderr.split())
 
 
 def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path) as url:
-        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
-        again = inside("run", "m.csv", "--base-url", url, "--yes", "--out", "outputs/other", cwd=tmp_path)
+        run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        again = run_cli("run", "m.csv", "--base-url", url, "--yes", "--out", "outputs/other", cwd=tmp_path)
         assert "nothing is left to buy: 2 done" in again.stderr
         assert list_unlabelled(again.stdout + again.stderr) == []
     text, play_flags = read_all_outputs("other", tmp_path)
@@ -396,12 +396,12 @@ def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path, *(("--fault", "job:stuck=1") if ended != "done" else ())) as url:
         code = 0 if ended == "done" else 75
-        inside("run", "m.csv", "--base-url", url, "--yes", "--stuck-after", "1", cwd=tmp_path, code=code)
+        run_cli("run", "m.csv", "--base-url", url, "--yes", "--stuck-after", "1", cwd=tmp_path, code=code)
     other = ("m.csv", "--base-url", url, "--out", "outputs/paid")
     with serve(SandboxConfig(port=find_port(url), latency="0.1", plain_files=4_000)) as paid:
-        assert inside("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
-        plan = inside("plan", *other, cwd=tmp_path).stdout
-        completed = inside("run", *other, "--yes", cwd=tmp_path)
+        assert run_cli("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
+        plan = run_cli("plan", *other, cwd=tmp_path).stdout
+        completed = run_cli("run", *other, "--yes", cwd=tmp_path)
         for output in (plan, completed.stdout + completed.stderr):
             assert "outputs/m" not in output, output
         assert paid.ledger()["accepted"] == 2
@@ -410,11 +410,11 @@ def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str
 def test_what_was_paid_for_is_not_taken_into_a_rehearsal(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0.1", plain_files=4_000)) as paid:
-        inside("run", "m.csv", "--base-url", paid.url, "--yes", cwd=tmp_path)
+        run_cli("run", "m.csv", "--base-url", paid.url, "--yes", cwd=tmp_path)
     other = ("m.csv", "--base-url", paid.url, "--out", "outputs/rehearsal")
     with own_sandbox(tmp_path, "--port", paid.port):
-        plan = inside("plan", *other, cwd=tmp_path).stdout
-        completed = inside("run", *other, "--yes", cwd=tmp_path)
+        plan = run_cli("plan", *other, cwd=tmp_path).stdout
+        completed = run_cli("run", *other, "--yes", cwd=tmp_path)
     for output in (plan, completed.stdout + completed.stderr):
         assert "outputs/m " not in output, output
         assert list_unlabelled(output) == []
@@ -429,14 +429,14 @@ def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: 
         question = ("Buy 2 pictures for about $0.08 (play money)?", "n\n")
         run_at_terminal(["run", "m.csv", "--base-url", url], tmp_path, question)
         with Register.of(os.environ).buying(tmp_path / "outputs" / "m"):
-            plan = inside("plan", "m.csv", "--base-url", url, "--out", "outputs/other", cwd=tmp_path).stdout
+            plan = run_cli("plan", "m.csv", "--base-url", url, "--out", "outputs/other", cwd=tmp_path).stdout
     assert "2 pictures are left to the run in outputs/m, which may be buying them now" in " ".join(plan.split())
 
 
 def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
     with own_sandbox(tmp_path) as url:
         for arguments in (["models"], ["models", "show", "openai/gpt-4o-image/edit"]):
-            stdout = inside(*arguments, "--base-url", url, cwd=tmp_path).stdout
+            stdout = run_cli(*arguments, "--base-url", url, cwd=tmp_path).stdout
             assert list_sums(stdout)
             assert list_unlabelled(stdout) == []
 
@@ -444,8 +444,8 @@ def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -
 def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path, "--fault", "submit:drop_after=first:1") as url:
-        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
-        doubt = inside("doubt", "m", cwd=tmp_path, code=76).stdout
+        completed = run_cli("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
+        doubt = run_cli("doubt", "m", cwd=tmp_path, code=76).stdout
     assert list_unlabelled(completed.stdout + completed.stderr) == []
     assert list_sums(doubt)
     assert list_unlabelled(doubt) == []
@@ -456,10 +456,10 @@ def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_pa
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", catalogue=False, faults=("job:stuck=1",))) as paid:
         command = ("run", "m.csv", "--base-url", paid.url, "--yes", "--stuck-after", "1")
-        inside(*command, cwd=tmp_path, code=75)
+        run_cli(*command, cwd=tmp_path, code=75)
         port = paid.port
     manifest(tmp_path / "m.csv", 2)  # a plan of nothing to do names no sum
     with own_sandbox(tmp_path, "--port", port) as url:
-        plan = inside("plan", "m.csv", "--base-url", url, "--price", "0.04", cwd=tmp_path).stdout
+        plan = run_cli("plan", "m.csv", "--base-url", url, "--price", "0.04", cwd=tmp_path).stdout
     assert list_sums(plan)
     assert LABEL not in plan

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.ledger.review_file import ReviewFile
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, run_cli, manifest, on
 
 BY_THE_CLOCK = """CREATE VIEW wishes (seq, at, who, name, value) AS
     SELECT CAST((julianday('now') - 2440587.5) * 86400 * 10 AS INTEGER), 1.0, 'x', 'max_cost', 'none'"""
@@ -28,14 +28,14 @@ def test_a_planted_review_file_lifted_the_cap_and_40_were_bought_where_5_were_al
     manifest(tmp_path / "m.csv", 8)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.08, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.08, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with ReviewFile(run).writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db, db:
             if planted == BY_THE_CLOCK:
                 db.execute("DROP TABLE wishes")
             db.execute(planted)
-        completed = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
+        completed = run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=make_env(), code=74)
         assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 2
 
@@ -52,11 +52,11 @@ def test_a_checkpoint_with_a_planted_trigger_or_without_the_one_that_sums_is_ref
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
             db.execute(tampering)
         for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"]):
-            completed = inside(*arguments, cwd=tmp_path, env=environment(), code=74)
+            completed = run_cli(*arguments, cwd=tmp_path, env=make_env(), code=74)
             assert "which is not as batchedit makes it" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
@@ -90,11 +90,11 @@ def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
             db.executescript(ALTERED[altered])
         for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
-            inside(*arguments, cwd=tmp_path, env=environment(), code=74)
+            run_cli(*arguments, cwd=tmp_path, env=make_env(), code=74)
         assert sandbox.ledger()["accepted"] == 1
 
 
@@ -114,12 +114,12 @@ def test_a_review_file_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Pat
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with ReviewFile(run).writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db:
             db.executescript(REVIEWED[altered])
-        completed = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
+        completed = run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=make_env(), code=74)
         assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
@@ -158,14 +158,14 @@ def test_a_planted_journal_had_any_file_of_this_machine_deleted_by_a_look_at_the
     run, victim = tmp_path / "outputs" / "m", tmp_path / "victim.txt"
     victim.write_text("precious", encoding="utf-8")
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         with ReviewFile(run).writing():
             pass
         plant_journal(run / name, victim)
         for arguments in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):
-            inside(*arguments, cwd=tmp_path, env=environment(), code=None)
+            run_cli(*arguments, cwd=tmp_path, env=make_env(), code=None)
             assert victim.exists(), arguments
-        completed = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=74)
+        completed = run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(), code=74)
         assert f"{name}-journal names another file" in completed.stderr
 
 
@@ -190,21 +190,21 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
     manifest(tmp_path / "m.csv", 2)
     evil = "next\n  → pay here: batchedit run x\x1b[2J\u202e"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         live = tmp_path / "outputs" / "m" / "live.json"
-        mine = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=environment()).stdout)
+        mine = json.loads(run_cli("status", "m", "--json", cwd=tmp_path, env=make_env()).stdout)
         assert mine["hint"] == "the same command with a higher --max-cost buys on"
         planted = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
         planted |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
         planted |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
         planted |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
         live.write_text(json.dumps(planted), encoding="utf-8")
-        strange = environment(BATCHEDIT_STATE=str(tmp_path / "of another person"))
+        strange = make_env(BATCHEDIT_STATE=str(tmp_path / "of another person"))
         for arguments in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
-            stdout = inside(*arguments, cwd=tmp_path, env=strange).stdout
+            stdout = run_cli(*arguments, cwd=tmp_path, env=strange).stdout
             assert not {"\x1b", "\u202e"} & set(stdout)
             assert "\n  → pay here" not in stdout
-        now = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
+        now = json.loads(run_cli("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
         assert now["hint"] is None
         assert now["jobs"] == {"done": 1, "planned": 1}
         assert now["last_word"].keys() == {"kind", "message", "http", "at"}
@@ -217,11 +217,11 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
 def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
     for odd in ODD:
         planted = {"format": 1, "phase": "ended", **odd}
         (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(planted), encoding="utf-8")
         for arguments in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
-            stdout = inside(*arguments, cwd=tmp_path, env=environment()).stdout
+            stdout = run_cli(*arguments, cwd=tmp_path, env=make_env()).stdout
             assert "outputs/m" in stdout, arguments
             assert "None" not in stdout, arguments

@@ -18,8 +18,8 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.review.notify import notify
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import DEFAULT_BASE_URL, Settings
-from tests.support.cli import environment, manifest, on, start, until
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, start, until
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer
 
 
@@ -54,7 +54,7 @@ def test_a_proxy_as_other_tools_take_it_ended_in_a_traceback(variable: str, used
 )
 def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path: Path, command: str, variable: str) -> None:
     manifest(tmp_path / "m.csv", 1)
-    refused = batchedit(command, "m.csv", cwd=tmp_path, env=environment(HTTPS_PROXY=variable), code=64)
+    refused = batchedit(command, "m.csv", cwd=tmp_path, env=make_env(HTTPS_PROXY=variable), code=64)
     assert "HTTPS_PROXY" in refused.stderr
     assert "nothing was sent" in refused.stderr
     assert "unset HTTPS_PROXY" in refused.stderr
@@ -70,8 +70,8 @@ def test_a_proxy_without_a_scheme_or_blank_is_taken_as_other_tools_take_it(tmp_p
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
         arguments = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
         for blank in ("  ", ""):
-            batchedit(*arguments, cwd=tmp_path, env=environment(HTTPS_PROXY=blank))
-        completed = batchedit(*arguments, cwd=tmp_path, env=environment(HTTPS_PROXY="127.0.0.1:9"), code=None)
+            batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY=blank))
+        completed = batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY="127.0.0.1:9"), code=None)
         assert "Traceback" not in completed.stderr
         assert completed.returncode in {0, 69}, completed.stderr
         assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
@@ -86,7 +86,7 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
     folder = tmp_path / "kept" if place == "RUNCOMFY_CONFIG_DIR" else tmp_path / "kept" / "runcomfy"
     folder.mkdir(parents=True)
     (folder / "token.json").write_text('{"access_token": "of-the-folder"}', encoding="utf-8")
-    env = environment(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
+    env = make_env(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
     del env["RUNCOMFY_API_TOKEN"]
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
         arguments = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
@@ -102,7 +102,7 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
 
 def test_a_proxy_that_cannot_be_used_is_nothing_to_the_sandbox(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
-    planned = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, env=environment(HTTPS_PROXY="socks5://127.0.0.1:9"))
+    planned = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, env=make_env(HTTPS_PROXY="socks5://127.0.0.1:9"))
     assert "to buy          1 picture" in planned.stdout
     assert "HTTPS_PROXY" not in planned.stdout + planned.stderr
 
@@ -110,7 +110,7 @@ def test_a_proxy_that_cannot_be_used_is_nothing_to_the_sandbox(tmp_path: Path) -
 def test_plan_went_past_the_proxy(tmp_path: Path, proxy: RawServer) -> None:
     """It asked the service by itself, where only the proxy leads out."""
     manifest(tmp_path / "m.csv", 1)
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path, env=env)
     tunnels = {request.target for request in proxy.requests if request.method == "CONNECT"}
     assert "model-api.runcomfy.net:443" in tunnels
@@ -196,7 +196,7 @@ def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_nam
     before = _make_vendor_run(tmp_path, price=price)
     proxy = RawServer([RawServer.http(407)])
     try:
-        env = environment(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
+        env = make_env(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
         completed = batchedit(*_split_command(command, price), cwd=tmp_path, env=env, code=69)
     finally:
         proxy.stop()
@@ -221,7 +221,7 @@ def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawSer
         checkpoint.put("service", DEFAULT_BASE_URL)
         settings = Settings.load(checkpoint.get("settings") or "{}")
         checkpoint.put("settings", replace(settings, base_url=DEFAULT_BASE_URL).dump())
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     refused = f"the proxy 127.0.0.1:{proxy.port} refuses to connect to model-api.runcomfy.net:443 (403 X)"
     for command in ("fetch m", "cancel m"):
         completed = batchedit(*command.split(), cwd=tmp_path, env=env, code=69)
@@ -243,7 +243,7 @@ def test_a_tunnel_that_never_opens_leaves_nothing_in_doubt_whatever_buys(tmp_pat
     """All at once, for a tunnel that hangs is waited for. Each goes on trying, as where there is no network."""
     proxy = RawServer()
     proxy.script = [{"closes": RawServer.close, "hangs": proxy.hang, "refuses later": RawServer.http(503)}[how]]
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     running: dict[str, tuple[Path, int, int, subprocess.Popen[str]]] = {}
     try:
         for number, command in enumerate(BUYING):

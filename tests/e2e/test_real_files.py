@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, on
+from tests.support.cli import run_cli, on
 
 SHARED = Path(os.environ.get("BATCHEDIT_SHARED", Path(__file__).parents[3] / "shared")) / "manifests"
 NAMES = ("shopify-apparel.csv", "shopify-home-and-garden.csv")
@@ -36,7 +36,7 @@ def export(request: pytest.FixtureRequest) -> Path:
 def test_an_untouched_export(tmp_path: Path, export: Path) -> None:
     before = export.read_bytes()
     with serve(SandboxConfig(latency="0.05", plain_files=2_000)) as sandbox:
-        inside("run", export, *SHOPIFY, *PROMPT, *on(sandbox, "--out", "o"), cwd=tmp_path)
+        run_cli("run", export, *SHOPIFY, *PROMPT, *on(sandbox, "--out", "o"), cwd=tmp_path)
         accepted = sandbox.ledger()["accepted"]
     assert export.read_bytes() == before
     theirs, ours = read_table(export), read_table(tmp_path / "o" / "results.csv")
@@ -58,7 +58,7 @@ def test_an_untouched_export(tmp_path: Path, export: Path) -> None:
 
 
 def test_the_plan_of_an_export_suggests_what_helps(tmp_path: Path, export: Path) -> None:
-    stdout = inside("plan", export, *SHOPIFY, *PROMPT, "--sandbox", "--out", "o", cwd=tmp_path).stdout
+    stdout = run_cli("plan", export, *SHOPIFY, *PROMPT, "--sandbox", "--out", "o", cwd=tmp_path).stdout
     examples = [line for line in stdout.splitlines() if line.startswith("  row ") and "make an ad for" in line]
     assert len(examples) == 3
     if "in the prompt is empty" in stdout:
@@ -66,7 +66,7 @@ def test_the_plan_of_an_export_suggests_what_helps(tmp_path: Path, export: Path)
 
 
 def test_an_export_becomes_a_manifest(tmp_path: Path, export: Path) -> None:
-    inside("init", export, "--to", "m.csv", cwd=tmp_path)
+    run_cli("init", export, "--to", "m.csv", cwd=tmp_path)
     pictured = dict.fromkeys(row["Handle"] for row in read_table(export) if row["Image Src"])
     assert [row["sku"] for row in read_table(tmp_path / "m.csv")] == list(pictured)
-    assert f"{len(pictured)} new" in inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout
+    assert f"{len(pictured)} new" in run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout

@@ -23,8 +23,8 @@ from batchedit.commands.trust import BELIEVED
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ class Person(Terminal):
 
     def __init__(self) -> None:
         super().__init__(yes=False, never_asks=False, quiet=True, log_json=False)
-        self.environ = environment()
+        self.environ = make_env()
         self.asked: list[Quote] = []
 
     async def confirm(self, quote: Quote) -> None:

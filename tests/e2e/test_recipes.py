@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/tutorial.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
@@ -57,7 +57,7 @@ def kitchen(tmp_path: Path) -> Path:
 
 
 def type_command(command: str, kitchen: Path) -> str:
-    env = {name: value for name, value in environment().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
+    env = {name: value for name, value in make_env().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
     env |= {"PATH": f"{kitchen / 'bin'}:{env['PATH']}", "HOME": str(kitchen)}
     completed = subprocess.run(
         ["bash", "-c", command], cwd=kitchen, env=env, capture_output=True, text=True, timeout=60, check=False

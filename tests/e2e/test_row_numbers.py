@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_first_edition import MADE, PORT
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
 
 LINK = "https://shop.example.com/p/%d.jpg"

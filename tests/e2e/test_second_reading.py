@@ -15,8 +15,8 @@ from batchedit.core.model import Handle
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -127,7 +127,7 @@ def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("job:moderated=at:2",))) as sandbox:
         command = [sys.executable, "-m", "batchedit", "run", "m.csv", *map(str, on(sandbox))]
-        completed = subprocess.run(command, cwd=tmp_path, env=environment(), umask=umask, capture_output=True, check=False)
+        completed = subprocess.run(command, cwd=tmp_path, env=make_env(), umask=umask, capture_output=True, check=False)
         assert completed.returncode == 1, completed.stderr
     run = tmp_path / "outputs" / "m"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir() if path.suffix != ".lock"}

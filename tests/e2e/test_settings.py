@@ -13,8 +13,8 @@ from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import read_given_options
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import key_of, settings_text, toml
-from tests.support.cli import environment, manifest
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest
+from tests.support.cli import run_cli as batchedit
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 value = st.recursive(
@@ -102,7 +102,7 @@ def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() ->
 def test_where_each_value_comes_from(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     (tmp_path / "batchedit.toml").write_text('variants = 2\nprompt = "ad for {sku}"\n')
-    env = environment(BATCHEDIT_VARIANTS="3", BATCHEDIT_MAX_COST="8")
+    env = make_env(BATCHEDIT_VARIANTS="3", BATCHEDIT_MAX_COST="8")
 
     def shown(*more: str, at: Path = tmp_path) -> dict[str, list[str]]:
         lines = batchedit("config", "m.csv", *more, cwd=at, env=env).stdout.splitlines()

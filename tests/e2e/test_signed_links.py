@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
 
 DATA = Path(__file__).parents[1] / "data"

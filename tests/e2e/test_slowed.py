@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, manifest, on, start, until
+from tests.support.cli import run_cli, manifest, on, start, until
 
 QUICK = {"latency": "0.3", "plain_files": 20_000}
 AT_ONCE_NOTICED = """
@@ -29,8 +29,8 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     with serve(SandboxConfig(**QUICK, rate_limit="4/s,burst=5")) as sandbox:
         run = start("run", "m.csv", *on(sandbox, "--log-json", "-j", 40, "--no-check-images"), cwd=tmp_path)
         until(lambda: log.exists() and '"event":"slowed"' in log.read_text())
-        going = inside("status", "outputs/m", cwd=tmp_path).stdout
-        payload = json.loads(inside("status", "outputs/m", "--json", cwd=tmp_path).stdout)
+        going = run_cli("status", "outputs/m", cwd=tmp_path).stdout
+        payload = json.loads(run_cli("status", "outputs/m", "--json", cwd=tmp_path).stdout)
         run.send_signal(signal.SIGTERM)
         out, err = run.communicate(timeout=90)
     events = find_slowed_events(log.read_text())
@@ -46,7 +46,7 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     report = json.loads((folder / "report.json").read_text())["slowed"]
     assert f"  {report['message']}\n" in out
     assert report["seconds_longer"] <= 60, "what it was until it was stopped"
-    assert f"  {report['message']}\n" in inside("status", "outputs/m", cwd=tmp_path).stdout
+    assert f"  {report['message']}\n" in run_cli("status", "outputs/m", cwd=tmp_path).stdout
 
 
 def find_slowed_events(text: str) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def seconds_late(tmp_path: Path) -> float:
     manifest(tmp_path / "m.csv", 32)
     with serve(SandboxConfig(**QUICK)) as sandbox:
         started_at = time.monotonic()
-        inside("run", "m.csv", *on(sandbox, "-j", 4, "--out", "calm"), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox, "-j", 4, "--out", "calm"), cwd=tmp_path)
         calm = time.monotonic() - started_at
     with serve(SandboxConfig(**QUICK, faults=("submit:429@1=at:20",))) as sandbox:
         run = start("run", "m.csv", *on(sandbox, "-j", 4, "--fresh"), cwd=tmp_path, script=["-c", AT_ONCE_NOTICED])

@@ -13,7 +13,7 @@ from PIL import Image
 from batchedit.importers.feeds import ProductSources
 from batchedit.manifest.read import open_manifest
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
 
 LINK = "https://images.example.com"

@@ -17,7 +17,7 @@ from batchedit.images.link_cache import LinkCache, link_digest
 from batchedit.images.link_probe import FINE, Answer
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, manifest, on
+from tests.support.cli import run_cli, manifest, on
 
 
 def make_database(path: Path, *statements: str) -> None:
@@ -74,7 +74,7 @@ def test_nothing_is_bought_twice_beside_a_strange_register(tmp_path: Path, monke
         for place in ("a", "b"):
             (tmp_path / place).mkdir()
             sheet = manifest(tmp_path / place / "s.csv", 2)
-            ended = inside("run", sheet, *on(sandbox), cwd=tmp_path / place)
+            ended = run_cli("run", sheet, *on(sandbox), cwd=tmp_path / place)
             assert "warning: the register of runs" in ended.stderr
         assert sandbox.ledger()["accepted"] == 2
 

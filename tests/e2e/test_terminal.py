@@ -20,7 +20,7 @@ from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import batchedit, environment, manifest, rows
+from tests.support.cli import batchedit, make_env, manifest, rows
 
 
 def run_at_terminal(
@@ -33,7 +33,7 @@ def run_at_terminal(
     if pid == 0:  # the child: nothing but exec may happen here
         os.chdir(cwd)
         os.execve(
-            sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns), **more)
+            sys.executable, [sys.executable, "-m", "batchedit", *arguments], make_env(COLUMNS=str(columns), **more)
         )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     screen, to_type = "", list(dialogue)

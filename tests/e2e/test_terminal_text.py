@@ -22,7 +22,7 @@ import pytest
 from batchedit.core.visible import as_lines, one_line, visible, visible_json
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 COMMAND = [sys.executable, "-m", "batchedit"]
 CONTROLS = "".join(map(chr, [*range(1, 9), 11, 12, *range(14, 32), *range(127, 160)]))
@@ -176,7 +176,7 @@ def test_log_json_is_still_json(tmp_path: Path) -> None:
         completed = subprocess.run(
             [*COMMAND, "run", write_sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
             cwd=tmp_path,
-            env=environment(),
+            env=make_env(),
             capture_output=True,
             check=False,
         )
@@ -195,7 +195,7 @@ def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding
         completed = subprocess.run(
             [*COMMAND, *arguments],
             cwd=tmp_path,
-            env=environment(PYTHONIOENCODING=encoding),
+            env=make_env(PYTHONIOENCODING=encoding),
             capture_output=True,
             check=False,
         )
@@ -204,7 +204,7 @@ def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding
     planned = subprocess.run(
         [*COMMAND, "plan", name, "--sandbox"],
         cwd=tmp_path,
-        env=environment(PYTHONIOENCODING=encoding),
+        env=make_env(PYTHONIOENCODING=encoding),
         capture_output=True,
         check=False,
     )

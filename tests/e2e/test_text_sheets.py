@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
+from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
 
 LINK = "https://shop.example.com/p/%d.jpg"

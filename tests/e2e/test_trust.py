@@ -11,8 +11,8 @@ import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit as process
-from tests.support.cli import environment, manifest, on
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_settings_file_that_came_with_the_sheet_neither_gets_the_token_nor_buy
         f'base-url = "{sandbox.url}"\nallow-host = ["evil.example"]\nyes = true\non-doubt = "buy-again"\nvariants = 3\n'
     )
     (tmp_path / place / "batchedit.toml").write_text(planted)
-    env = environment(HTTPS_PROXY="http://127.0.0.1:9")  # the vendor's service is never asked by a test
+    env = make_env(HTTPS_PROXY="http://127.0.0.1:9")  # the vendor's service is never asked by a test
     completed = batchedit(command, "received/m.csv", cwd=tmp_path, env=env, code=0 if command == "plan" else None)
     assert sandbox.ledger()["submits_seen"] == 0
     assert "settings are read from" in completed.stderr

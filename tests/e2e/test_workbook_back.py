@@ -11,7 +11,7 @@ from openpyxl.styles import PatternFill
 
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.workbook import Scissors
-from tests.support.cli import inside
+from tests.support.cli import run_cli
 
 LINK = "https://shop.example.com/p/{}.jpg"
 
@@ -45,19 +45,19 @@ def write_team_sheet(path: Path) -> Path:
 
 def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
     write_team_sheet(tmp_path / "team.xlsx")
-    completed = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
+    completed = run_cli("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
     assert "to buy          3 pictures" in completed.stdout
     assert "ad for a mug at 19.99 €" in completed.stdout
     assert "sheet 'Spring' is read, not 'Read me'" in completed.stdout
     assert "1 row is hidden in the sheet and left out" in completed.stdout
-    stdout = inside("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
+    stdout = run_cli("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
     assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in stdout
     assert "to buy          4 pictures" in stdout
 
 
 def buy_rows(tmp_path: Path, *more: str) -> Any:
     write_team_sheet(tmp_path / "team.xlsx")
-    inside("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
+    run_cli("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
     return openpyxl.load_workbook(tmp_path / "o" / "results.xlsx")
 
 
@@ -106,7 +106,7 @@ def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
 
 def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
     buy_rows(tmp_path)
-    completed = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
+    completed = run_cli("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
     assert "to buy          4 pictures" in completed.stdout
 
 
@@ -120,11 +120,11 @@ def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_pat
         "results.xlsx has 2 rows with a cell that is cut, since a cell of Excel holds 32,767 characters "
         "(row 3 (002), row 5 (004)); results.csv has all of it"
     )
-    ended = inside("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
+    ended = run_cli("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
     assert f"  warning: {warning}" in ended.stdout
-    again = inside("results", "o", "--format", "xlsx", cwd=tmp_path)
+    again = run_cli("results", "o", "--format", "xlsx", cwd=tmp_path)
     assert f"warning: {warning}" in again.stderr
-    assert "warning" not in inside("results", "o", "--format", "csv", cwd=tmp_path).stderr
+    assert "warning" not in run_cli("results", "o", "--format", "csv", cwd=tmp_path).stderr
     sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
     assert sheet is not None
     assert [len(sheet.cell(row, 4).value or "") for row in range(2, 6)] == [0, 32_767, 0, 32_767]

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tests.support.cli import environment, until
+from tests.support.cli import make_env, until
 from tests.support.store_team import Team
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_dask_starts_workers_that_finish_what_another_left(
     until(lambda: it.count_states()["done"])
     os.kill(first.pid, signal.SIGTERM)
     assert first.wait() in {0, 143}, first.stderr
-    for name, value in environment(BATCHEDIT_STORE=it.url, BATCHEDIT_BASE_URL=it.sandbox.url).items():
+    for name, value in make_env(BATCHEDIT_STORE=it.url, BATCHEDIT_BASE_URL=it.sandbox.url).items():
         monkeypatch.setenv(name, value)
     script = runpy.run_path(str(DEPLOY / "dask_workers.py"))
     with (

@@ -24,7 +24,7 @@ from batchedit.core.errors import OutputError
 from batchedit.files.objects import Objects
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support import azure, google, seaweed
-from tests.support.cli import batchedit, environment, inside, manifest, on, rows
+from tests.support.cli import batchedit, make_env, run_cli, manifest, on, rows
 from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database
 from tests.support.raw_server import RawServer
@@ -42,7 +42,7 @@ class S3:
     def __init__(self) -> None:
         self._server = seaweed.shared()
 
-    def environment(self, who: str = "owner") -> dict[str, str]:
+    def make_env(self, who: str = "owner") -> dict[str, str]:
         env = self._server.environment(seaweed.READER if who == "reader" else seaweed.OWNER)
         return env | ({"AWS_SECRET_ACCESS_KEY": "the-owner-s-secret-of-last-year"} if who == "another key" else {})
 
@@ -77,7 +77,7 @@ class GoogleStorage:
     def __init__(self, server: google.Google) -> None:
         self.server = server
 
-    def environment(self, who: str = google.OWNER) -> dict[str, str]:
+    def make_env(self, who: str = google.OWNER) -> dict[str, str]:
         if who != "another key":
             return self.server.environment(who)
         path = self.server.service_account(google.OWNER, signed_by=google.READER)
@@ -116,7 +116,7 @@ class AzureStorage:
     def __init__(self, server: azure.Azure) -> None:
         self.server = server
 
-    def environment(self, who: str = "owner") -> dict[str, str]:
+    def make_env(self, who: str = "owner") -> dict[str, str]:
         env = self.server.environment("rl" if who == "reader" else "")
         return env | ({"AZURE_STORAGE_ACCOUNT_KEY": f"aGFs{azure.KEY[4:]}"} if who == "another key" else {})
 
@@ -293,7 +293,7 @@ def test_a_store_that_can_t_keep_files_is_known_before_anything_is_bought(
             "--files",
             files,
             cwd=shop.folder,
-            env=environment(**env | more),
+            env=make_env(**env | more),
             code=code,
         )
     assert sentence.format(scheme=scheme) in done.stderr, done.stderr
@@ -322,7 +322,7 @@ def test_keys_of_another_cloud_that_cant_be_read_are_no_store_that_is_away(
     env = {name: str(tmp_path / value) if value.endswith(".json") else value for name, value in env.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", files)
-        done = batchedit(*told, cwd=tmp_path, env=environment(**env), code=77)
+        done = batchedit(*told, cwd=tmp_path, env=make_env(**env), code=77)
         assert "are missing or can't be read" in done.stderr
         assert ("GOOGLE_APPLICATION_CREDENTIALS" if files[0] == "g" else "AZURE_STORAGE_ACCOUNT_NAME") in done.stderr
         assert "hush" not in done.stderr
@@ -333,7 +333,7 @@ def test_a_picture_that_no_store_took_is_collected_by_the_next_command(shop: Sho
     """The right to write went away in the middle of a run."""
     shop.buy("--limit", 1)
     database = shop.run_folder / "checkpoint.sqlite"
-    env = environment(**shop.cloud.environment("reader"))
+    env = make_env(**shop.cloud.environment("reader"))
     refused = batchedit("run", "m.csv", *on(shop.sandbox), cwd=shop.folder, env=env, code=77)
     assert "may not be used" in refused.stderr
     with closing(sqlite3.connect(database)) as connection:
@@ -361,7 +361,7 @@ def test_who_may_not_delete_at_google_types_the_same_command_again(tmp_path: Pat
             other = first.replace("sku-1", "sku-3").replace("sku-2", "sku-1").replace("sku-3", "sku-2")
             gs.put(other, b"somebody else's")
             fork_server.run(*told, cwd=folder)
-            refused = inside(*told, cwd=folder, env=environment(**gs.environment(google.READER)), code=77)
+            refused = run_cli(*told, cwd=folder, env=make_env(**gs.environment(google.READER)), code=77)
             assert "may not be used with the rights that are set here" in refused.stderr
             assert {row["result_status"] for row in rows(folder / "outputs" / "m")} == {"done"}
             assert gs.read(other) == b"somebody else's"
@@ -391,7 +391,7 @@ def test_a_person_and_a_machine_have_googles_keys_as_its_own_tools_take_them(
     place = seaweed.new_place()
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
-        done = inside(*told, cwd=tmp_path, env=environment(**env), code=code)
+        done = run_cli(*told, cwd=tmp_path, env=make_env(**env), code=code)
         assert sentence in done.stderr
         assert code != 77 or "gcloud auth application-default login" in done.stderr
         assert sandbox.ledger()["accepted"] == len(gs.keys(f"{place}/m/files")) == (0 if code else 1)
@@ -407,17 +407,17 @@ def test_who_may_only_create_at_azure_types_the_same_command_again(
     enough for that.
     """
     manifest(tmp_path / "m.csv", 2)
-    place, env = seaweed.new_place(), environment(**az.server.environment(rights))
+    place, env = seaweed.new_place(), make_env(**az.server.environment(rights))
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        inside(*told, "--limit", "1", cwd=tmp_path, env=env)
+        run_cli(*told, "--limit", "1", cwd=tmp_path, env=env)
         other = next(iter(az.keys(f"{place}/m/files"))).replace("sku-1", "sku-2")
         az.put(other, b"somebody else's")
-        inside(*told, cwd=tmp_path, env=env)
+        run_cli(*told, cwd=tmp_path, env=env)
         assert az.read(other) == b"somebody else's"
         assert len(az.keys(f"{place}/m/files")) == 3
         assert sandbox.ledger()["accepted"] == 2
-        refused = inside(*told, cwd=tmp_path, env=environment(**az.environment("reader")), code=77)
+        refused = run_cli(*told, cwd=tmp_path, env=make_env(**az.environment("reader")), code=77)
         assert "may not be used with the rights that are set here" in refused.stderr
 
 
@@ -445,7 +445,7 @@ def test_azures_keys_are_read_as_its_own_tools_take_them(
     env = {name: text.format(url=url, host=url.rpartition("/")[0]) for name, text in keys.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        inside(*told, cwd=tmp_path, env=environment(**env))
+        run_cli(*told, cwd=tmp_path, env=make_env(**env))
     assert len(az.keys(f"{place}/m/files")) == 1
 
 

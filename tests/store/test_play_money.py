@@ -16,7 +16,7 @@ from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
 from batchedit.ledger.own_sandbox import HOST, listening
 from batchedit.ledger.postgres.bought_from import BoughtFrom
-from tests.support.cli import inside, rows, until
+from tests.support.cli import run_cli, rows, until
 from tests.support.store_team import Team, state_of
 
 LABEL = "(play money)"
@@ -78,7 +78,7 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
 
     monkeypatch.setattr(Terminal, "confirm", ends_and_says_yes)
     told = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
-    refused = inside(*words, *told, cwd=it.folder, code=69)
+    refused = run_cli(*words, *told, cwd=it.folder, code=69)
     assert "does not listen at" in refused.stdout
     assert "start it, then type the same command again" in refused.stdout
     assert it.sandbox.ledger()["accepted"] == accepted == 1

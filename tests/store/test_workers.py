@@ -27,7 +27,7 @@ from batchedit.ledger.lock import run_lock
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
-from tests.support.cli import environment, manifest, start, until
+from tests.support.cli import make_env, manifest, start, until
 from tests.support.postgres import MODEL, Server, new_database
 from tests.support.store_team import LEASE, Team
 
@@ -470,7 +470,7 @@ def on_a_terminal(*words: object, cwd: Path) -> str:
     ours, its = os.openpty()
     command = [sys.executable, "-m", "batchedit", *map(str, words)]
     with subprocess.Popen(
-        command, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stdout=its, stderr=its
+        command, cwd=cwd, env=make_env(), stdin=subprocess.DEVNULL, stdout=its, stderr=its
     ) as child:
         os.close(its)
         shown = b""

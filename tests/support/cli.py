@@ -21,7 +21,7 @@ from batchedit.sandbox import RunningSandbox
 CHILD = Path(__file__).parents[1] / "kill" / "child.py"
 
 
-def environment(**more: str) -> dict[str, str]:
+def make_env(**more: str) -> dict[str, str]:
     """The caller's, without any setting of batchedit's but the test's state folder, and with a test's token."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
     state = {"BATCHEDIT_STATE": os.environ["BATCHEDIT_STATE"]}  # never the register of the person who runs the tests
@@ -35,7 +35,7 @@ def batchedit(
     done = subprocess.run(
         [sys.executable, "-m", "batchedit", *map(str, arguments)],
         cwd=cwd,
-        env=env or environment(),
+        env=env or make_env(),
         input=stdin,
         capture_output=True,
         text=True,
@@ -47,12 +47,12 @@ def batchedit(
     return done
 
 
-def inside(
+def run_cli(
     *arguments: object, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"", code: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
     """The same in this process, which saves the start of a Python: for what needs no process of its own."""
     out, err, stdin_stream = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
-    command_line, before, env = ["batchedit", *map(str, arguments)], dict(os.environ), env or environment()
+    command_line, before, env = ["batchedit", *map(str, arguments)], dict(os.environ), env or make_env()
     with ExitStack() as stack:
         stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
         stack.enter_context(chdir(cwd))
@@ -80,7 +80,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, *map(str, script), *map(str, arguments)],
         cwd=cwd,
-        env=env or environment(),
+        env=env or make_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

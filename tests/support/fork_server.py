@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 
 class Child:
@@ -62,7 +62,7 @@ class ForkServer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fork_server"],
             cwd=Path(__file__).parents[2],
-            env=environment(**env),
+            env=make_env(**env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
