@@ -36,16 +36,16 @@ class Run:
     def batchedit(self, *arguments: object, code: int = 0) -> Child:
         return self.fork_server.run(*arguments, cwd=self.folder, code=code)
 
-    def again(self, *more: object, code: int = 0) -> Child:
+    def run_again(self, *more: object, code: int = 0) -> Child:
         return self.batchedit("run", "m.csv", *on(self.sandbox, "--poll-seconds", 0.2, *more), code=code)
 
     def doubt(self, *arguments: object, code: int = 0) -> Child:
         return self.batchedit("doubt", "outputs/m", *arguments, code=code)
 
-    def states(self) -> Counter[str]:
+    def count_states(self) -> Counter[str]:
         return Counter(str(row["result_status"]) for row in rows(self.folder / "outputs" / "m"))
 
-    def in_doubt(self) -> list[str]:
+    def list_in_doubt(self) -> list[str]:
         """The skus in ``in_doubt.csv``; none where it is gone."""
         path = self.folder / "outputs" / "m" / "in_doubt.csv"
         if not path.exists():
@@ -53,7 +53,7 @@ class Run:
         with path.open(newline="", encoding="utf-8") as file:
             return [row["sku"] for row in csv.DictReader(file)]
 
-    def events(self, sku: str) -> list[tuple[str, float, str]]:
+    def read_events(self, sku: str) -> list[tuple[str, float, str]]:
         """``(name, at, by)`` of everything that happened to a row."""
         with closing(
             open_checkpoint(self.folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
@@ -65,7 +65,7 @@ class Run:
                 if logged.job == job
             ]
 
-    def unknown_ids(self) -> dict[str, str]:
+    def find_unknown_ids(self) -> dict[str, str]:
         """What the vendor's site would show and the run does not know: sku → request id."""
         known_ids = {row["result_request_id"] for row in rows(self.folder / "outputs" / "m")}
         jobs = self.sandbox.ledger(full=True)["requests"]
@@ -75,7 +75,7 @@ class Run:
             if job["request_id"] not in known_ids
         }
 
-    def adds_up(self) -> None:
+    def check_books(self) -> None:
         assert audit(str(self.folder / "outputs" / "m"), {})[1].findings == []
 
 
@@ -85,11 +85,11 @@ def run(tmp_path: Path, fork_server: ForkServer) -> Iterator[Run]:
     faults = ("submit:drop_after=at:1", "submit:no_id=at:2", "submit:502=at:4")
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
         started_run = Run(fork_server, sandbox, tmp_path)
-        started_run.again("-j", 1, "--price", "0.05", code=76)
-        assert started_run.states() == {"done": 3, "in_doubt": 3}
-        assert started_run.in_doubt() == ["sku-1", "sku-2", "sku-4"]
+        started_run.run_again("-j", 1, "--price", "0.05", code=76)
+        assert started_run.count_states() == {"done": 3, "in_doubt": 3}
+        assert started_run.list_in_doubt() == ["sku-1", "sku-2", "sku-4"]
         yield started_run
-        started_run.adds_up()
+        started_run.check_books()
         assert sandbox.ledger()["bugs"] == []
 
 
@@ -127,16 +127,16 @@ def test_an_id_that_is_another_rows_is_refused_however_it_is_written(run: Run) -
 
 
 def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
-    ids = run.unknown_ids()
+    ids = run.find_unknown_ids()
     assert set(ids) == {"sku-1", "sku-2"}
     stdout = run.doubt("--request-id", f"2={ids['sku-1']}", "--request-id", f"3={ids['sku-2']}", code=76).stdout
     assert "2 jobs adopted" in stdout
-    assert run.in_doubt() == ["sku-4"]
-    run.again(code=76)
-    assert run.states() == {"done": 5, "in_doubt": 1}
+    assert run.list_in_doubt() == ["sku-4"]
+    run.run_again(code=76)
+    assert run.count_states() == {"done": 5, "in_doubt": 1}
     assert run.sandbox.ledger()["accepted"] == 5
     assert run.sandbox.ledger()["submits_seen"] == 6, "nothing was bought for it"
-    reserved, lost, accepted = run.events("sku-1")[:3]
+    reserved, lost, accepted = run.read_events("sku-1")[:3]
     assert [name for name, _, _ in (reserved, lost, accepted)] == ["Reserved", "Lost", "Accepted"]
     assert accepted[2].startswith("by hand")
     assert reserved[1] < lost[1] < accepted[1]
@@ -144,7 +144,7 @@ def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
 
 def test_ids_that_can_not_be(run: Run) -> None:
     """Unknown, somebody else's, another row's, given twice: all are told at once, and nothing is changed."""
-    ids = run.unknown_ids()
+    ids = run.find_unknown_ids()
     taken_id = str(rows(run.folder / "outputs" / "m")[2]["result_request_id"])
     pasted = ("2=no-such-request", "3=foreign-1", f"5={taken_id}")
     stderr = run.doubt(*(word for pair in pasted for word in ("--request-id", pair)), code=64).stderr
@@ -172,37 +172,37 @@ def test_bought_again(run: Run) -> None:
     assert "to buy          2 pictures: 2 in doubt" in stderr
     assert "buying 2 pictures needs a yes" in stderr
     assert run.sandbox.ledger()["submits_seen"] == 6, "nothing is bought without a yes"
-    assert run.in_doubt() == ["sku-1", "sku-2", "sku-4"], "nothing is released without a yes"
+    assert run.list_in_doubt() == ["sku-1", "sku-2", "sku-4"], "nothing is released without a yes"
     stdout = run.doubt("--buy-again", 3, 5, "--yes", code=76).stdout
     assert "5 done, 1 in doubt" in stdout
-    assert run.states() == {"done": 5, "in_doubt": 1}
+    assert run.count_states() == {"done": 5, "in_doubt": 1}
     ledger = run.sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"]) == (7, 1), "row 3 was made twice, as the person wanted"
     table = rows(run.folder / "outputs" / "m")
     # Four jobs that cost $0.04 as the service told, and two guesses of $0.05 for what is not known.
     assert [row["result_cost_usd"] for row in table] == [0.05, 0.09, 0.04, 0.09, 0.04, 0.04]
-    assert [name for name, _, by in run.events("sku-4") if by] == ["Released", "Accepted"]
+    assert [name for name, _, by in run.read_events("sku-4") if by] == ["Released", "Accepted"]
 
 
 def test_written_off(run: Run) -> None:
     assert "3 jobs written off\nnothing is in doubt or uncollected" in run.doubt("--write-off", "all").stdout
-    assert run.in_doubt() == []
-    run.again()
-    assert run.states() == {"done": 3, "failed": 3}
+    assert run.list_in_doubt() == []
+    run.run_again()
+    assert run.count_states() == {"done": 3, "failed": 3}
     assert run.sandbox.ledger()["submits_seen"] == 6
-    assert "$0.27 spent" in run.again().stdout, "what may have been bought counts as spent"
-    assert [name for name, _, _ in run.events("sku-1")] == ["Reserved", "Lost", "WrittenOff"]
+    assert "$0.27 spent" in run.run_again().stdout, "what may have been bought counts as spent"
+    assert [name for name, _, _ in run.read_events("sku-1")] == ["Reserved", "Lost", "WrittenOff"]
 
 
 def test_on_doubt_buy_again_is_the_only_way_by_itself(run: Run) -> None:
     run.sandbox.set_faults([])
     for _ in range(2):
-        run.again(code=76)
+        run.run_again(code=76)
     assert run.sandbox.ledger()["submits_seen"] == 6
-    run.again("--on-doubt", "buy-again")
-    assert run.states() == {"done": 6}
+    run.run_again("--on-doubt", "buy-again")
+    assert run.count_states() == {"done": 6}
     assert run.sandbox.ledger()["submits_seen"] == 9
-    assert [by for name, _, by in run.events("sku-1") if name == "Released"] == ["--on-doubt buy-again"]
+    assert [by for name, _, by in run.read_events("sku-1") if name == "Released"] == ["--on-doubt buy-again"]
 
 
 def test_the_leave_to_buy_again_is_not_kept(tmp_path: Path, fork_server: ForkServer) -> None:
@@ -210,13 +210,13 @@ def test_the_leave_to_buy_again_is_not_kept(tmp_path: Path, fork_server: ForkSer
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=("submit:drop_after=after:1",))) as sandbox:
         run = Run(fork_server, sandbox, tmp_path)
-        run.again("-j", 1, "--on-doubt", "buy-again", code=76)
+        run.run_again("-j", 1, "--on-doubt", "buy-again", code=76)
         assert run.sandbox.ledger()["submits_seen"] == 4, "each once, and once again"
         run.doubt("--write-off", 2, code=76)
         sandbox.set_faults([])
         run.batchedit("retry", "outputs/m", "--row", 2, "--yes", code=76)
-        assert run.states() == {"done": 1, "in_doubt": 1}
-        run.adds_up()
+        assert run.count_states() == {"done": 1, "in_doubt": 1}
+        run.check_books()
 
 
 def test_the_real_command_says_76_until_all_are_decided(run: Run) -> None:
@@ -235,12 +235,12 @@ def stuck(tmp_path: Path, fork_server: ForkServer) -> Iterator[Run]:
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(latency="0.5", plain_files=20_000, faults=("job:slow@600=first:2",))) as sandbox:
         started_run = Run(fork_server, sandbox, tmp_path)
-        stdout = started_run.again("-j", 1, "--stuck-after", 1, code=75).stdout
+        stdout = started_run.run_again("-j", 1, "--stuck-after", 1, code=75).stdout
         assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in stdout
-        assert started_run.states() == {"done": 2, "uncollected": 2}
+        assert started_run.count_states() == {"done": 2, "uncollected": 2}
         sandbox.set_faults([])
         yield started_run
-        started_run.adds_up()
+        started_run.check_books()
         assert sandbox.ledger()["bugs"] == []
 
 
@@ -261,7 +261,7 @@ def test_a_run_that_can_not_collect_was_never_green_again(stuck: Run) -> None:
     batchedit(*cron, cwd=stuck.folder, code=75)
     assert "1 job written off\n1 job was bought and is not collected" in stuck.doubt("--write-off", 2, code=75).stdout
     assert "nothing is in doubt or uncollected" in stuck.doubt("--write-off", "all").stdout
-    ended = stuck.again("--stuck-after", 1).stdout
+    ended = stuck.run_again("--stuck-after", 1).stdout
     assert "2 done, 2 written off" in ended
     assert "$0.16 spent" in ended
     for arguments in (cron, ("status", "outputs/m"), ("fetch", "outputs/m"), ("doubt", "outputs/m")):
@@ -274,13 +274,13 @@ def test_what_a_person_gave_up_hides_no_failure(tmp_path: Path, fork_server: For
     faults = ("submit:drop_after=at:1", "job:failed=at:2")
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
         run = Run(fork_server, sandbox, tmp_path)
-        run.again("-j", 1, code=76)
+        run.run_again("-j", 1, code=76)
         run.doubt("--write-off", "all")
-        assert "1 done, 1 failed, 1 written off" in run.again(code=1).stdout
+        assert "1 done, 1 failed, 1 written off" in run.run_again(code=1).stdout
         sandbox.set_faults([])
         run.batchedit("retry", "outputs/m", "--failed", "--yes")
-        run.again()
-        run.adds_up()
+        run.run_again()
+        run.check_books()
 
 
 def test_what_can_not_be_collected_is_bought_again_and_cron_is_green(stuck: Run) -> None:
@@ -295,19 +295,19 @@ def test_what_can_not_be_collected_is_bought_again_and_cron_is_green(stuck: Run)
     assert "$0.24 spent" in stdout, "six jobs were paid for"
     batchedit("run", "m.csv", *on(stuck.sandbox, "--quiet"), cwd=stuck.folder)
     assert stuck.sandbox.ledger()["accepted"] == 6
-    assert stuck.states() == {"done": 4}
+    assert stuck.count_states() == {"done": 4}
 
 
 def test_what_can_not_be_collected_is_bought_again_after_one_yes(stuck: Run) -> None:
     stderr = stuck.doubt("--buy-again", "all", code=64).stderr
     assert "to buy          2 pictures: 2 uncollected" in stderr
     assert "buying 2 pictures needs a yes" in stderr
-    assert stuck.states() == {"done": 2, "uncollected": 2}
+    assert stuck.count_states() == {"done": 2, "uncollected": 2}
     stdout = stuck.doubt("--buy-again", 2, "--write-off", 3, "--yes").stdout
     assert "3 done, 1 written off" in stdout
     assert stuck.sandbox.ledger()["accepted"] == 5
-    assert [by for name, _, by in stuck.events("sku-1") if name == "Released"] == ["by hand (doubt)"]
-    stuck.again()
+    assert [by for name, _, by in stuck.read_events("sku-1") if name == "Released"] == ["by hand (doubt)"]
+    stuck.run_again()
     assert stuck.sandbox.ledger()["accepted"] == 5
 
 
@@ -327,7 +327,7 @@ def test_a_purchase_that_the_cap_stopped_goes_on_with_run(stuck: Run) -> None:
 
 def test_what_no_row_asks_for_any_more_is_not_bought_again(stuck: Run) -> None:
     manifest(stuck.folder / "m.csv", 1)
-    stuck.again("--stuck-after", 1, code=75)
+    stuck.run_again("--stuck-after", 1, code=75)
     assert "no row asks for" in stuck.doubt("--buy-again", "all", "--yes", code=64).stderr
     assert stuck.sandbox.ledger()["accepted"] == 4
     stuck.doubt("--write-off", "all")
