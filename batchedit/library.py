@@ -331,7 +331,8 @@ def _spool(frame: pd.DataFrame, folder: Path) -> Path:
         next_line = 1
         for row in manifest_from_frame(frame).rows():
             if isinstance(row, Row):
-                file.write("\n" * (row.number - next_line))  # an empty row keeps its line, or the rows after it would get its number
+                # an empty row keeps its line, or the rows after it would get its number
+                file.write("\n" * (row.number - next_line))
                 file.write(json_text(row.cells) + "\n")
                 next_line = row.number + 1
     return path

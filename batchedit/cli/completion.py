@@ -13,8 +13,8 @@ from ..core.errors import BatcheditError
 
 
 class WholeWords(BashComplete):
-    """bash splits ``image=Photo`` into three words and replaces the last one by the completion. So the completion is made from
-    the whole line, only the part after the split is returned, and a blank in a column's name is quoted.
+    """bash splits ``image=Photo`` into three words and replaces the last one by the completion. So the completion is made
+    from the whole line, only the part after the split is returned, and a blank in a column's name is quoted.
     """
 
     source_template = r"""
@@ -112,5 +112,5 @@ def _read_columns(ctx: click.Context) -> tuple[str, ...]:
 
 
 def _match_beginning(candidates: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    """The candidates that begin with ``incomplete``. Names with control characters are left out: the shell would print them."""
+    """The candidates that begin with ``incomplete``. One with control characters is left out: the shell would print them."""
     return [CompletionItem(candidate) for candidate in candidates if candidate.startswith(incomplete) and candidate.isprintable()]

@@ -62,8 +62,8 @@ def _find_config(named_path: str | None, manifest: str | None) -> tuple[Path | N
 
 
 def _read_config(path: Path, command: click.Command, *, is_named: bool) -> dict[str, Any]:
-    """The options in ``path``. A file that was found (not ``is_named``) sets those of the manifest only: it may have come with
-    the sheet, and data must decide neither where the token goes nor whether to buy.
+    """The options in ``path``. A file that was found (not ``is_named``) sets those of the manifest only: it may have come
+    with the sheet, and data must decide neither where the token goes nor whether to buy.
     """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -89,7 +89,7 @@ def _read_config(path: Path, command: click.Command, *, is_named: bool) -> dict[
 
 
 def _keep_manifest_settings(path: Path, settings: dict[str, Any], options_by_key: Mapping[str, Setting]) -> dict[str, Any]:
-    """``settings`` without those that only a person may set. UsageError where that would leave a purchase without its limit."""
+    """``settings`` without those that only a person may set. UsageError where a purchase would lose its limit by that."""
     refused = {name: value for name, value in settings.items() if name.replace("-", "_") in ALL_KEYS - KEYS_OF_UNNAMED_FILE}
     if not refused:
         return settings
@@ -101,13 +101,13 @@ def _keep_manifest_settings(path: Path, settings: dict[str, Any], options_by_key
             f"--{name}" if value is True else f"--{name} {quoted(_to_typed_text(value))}" for name, value in limits.items()
         )
         raise UsageError(
-            f"{file_name} sets {refused_names}; a settings file that nobody named gives manifest settings only, and without its limits "
-            "more might be bought than was meant",
+            f"{file_name} sets {refused_names}; a settings file that nobody named gives manifest settings only, and without "
+            "its limits more might be bought than was meant",
             hint=f"type them with the command: {typed_limits}; or, if the file is yours: {named_option}",
         )
     log_lines.write_line(
-        f"warning: {file_name} sets {refused_names}, which is not taken: a settings file that nobody named gives manifest settings "
-        f"only (if the file is yours: {named_option})",
+        f"warning: {file_name} sets {refused_names}, which is not taken: a settings file that nobody named gives manifest "
+        f"settings only (if the file is yours: {named_option})",
         "warning",
     )
     return {name: value for name, value in settings.items() if name not in refused}

@@ -37,7 +37,7 @@ _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
 class CommandLines(JsonLines):
-    """The events of a command's run as JSON lines. The run's end is written when the command ends, after an error of the command."""
+    """The events of a command's run as JSON lines. The run's end is written last, after an error that ends the command."""
 
     def note(self, name: str, message: str, **details: object) -> None:
         """As ``JsonLines`` does it, except for the start and the end."""
@@ -169,7 +169,7 @@ class Terminal:
             raise UsageError(f"not confirmed; {'the rest was not bought' if quote.rose else outcome}")
 
     async def _ask(self, text: str) -> bool | None:
-        """Ask yes or no; None if a signal came instead. No thread waits for the line: it would keep the process from ending."""
+        """Ask yes or no; None if a signal came instead. No thread waits for the line: it would keep the process alive."""
         answer: bool | None = None
         with anyio.CancelScope() as scope, _open_terminal() as terminal:
             self.stop.listen(lambda _: scope.cancel())

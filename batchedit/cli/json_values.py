@@ -37,7 +37,7 @@ def format_iso(at: float | None) -> str | None:
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """For ``plan``: what would be bought, what it costs, and every warning about the sheet. ``invalid`` has the first rows."""
+    """For ``plan``: what would be bought, what it costs, and the warnings about the sheet. ``invalid`` has the first rows."""
     return {
         "source": plan.source,
         "folder": str(plan.folder.absolute()),

@@ -16,7 +16,7 @@ from .streams import keep_lines_whole
 
 @dataclass
 class _Log:
-    """The state of the log of one command line. ``write_run_end`` writes the end of the run, with its numbers and the exit code."""
+    """The log of one command line. ``write_run_end`` writes the end of the run, with its numbers and the exit code."""
 
     enabled: bool = False
     command: str = ""
@@ -96,8 +96,8 @@ def note_run_start() -> None:
 
 
 def defer_run_end(write: Callable[[int], None]) -> bool:
-    """Keep ``write``, which writes the run's end with an exit code, until ``write_end``. False for a command that logs its end
-    itself.
+    """Keep ``write``, which writes the run's end with an exit code, until ``write_end``. False for a command that logs its
+    end itself.
     """
     if _log.command not in LOGGED_BY_THE_RUN:
         return False

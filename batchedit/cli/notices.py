@@ -45,8 +45,9 @@ def describe_waiting_canary(quote: Quote) -> dict[str, Any]:
     assert canary is not None
     price_text = f" for about {format_usd(quote.estimate)}{_label_play(quote)}" if quote.price else ""
     spent_text = f"{format_usd(canary.cost)} spent{_label_play(quote)}"
+    verb_text = "is" if canary.jobs == 1 else "are"
     lines = [
-        f"{_name_run(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent_text}",
+        f"{_name_run(folder)}: {canary.done:,} of the first {canary.jobs:,} {verb_text} there, {spent_text}",
         f"The other {quote.count:,} wait for your yes{price_text}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
         f"→ look at them: {quoted(folder.absolute() / 'files')}",
@@ -122,7 +123,7 @@ def make_news_check(store: str) -> Callable[[str, dict[str, Any]], bool]:
 
 
 def describe_failure(name: str, error: BaseException, *, others_remain: bool = False) -> dict[str, Any]:
-    """The command ended without a report. ``name`` is what was typed for the run. ``others_remain``: as in ``describe_end``."""
+    """The command ended without a report. ``name`` is what was typed for the run. ``others_remain`` as in ``describe_end``."""
     reasons = [str(error) or type(error).__name__]
     hint = ""
     if isinstance(error, BatcheditError):

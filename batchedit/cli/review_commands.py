@@ -96,8 +96,10 @@ def deliver(
     click.echo(one_line(delivered.to))
     if not quiet:
         if signer is not None:
-            _print_hint(f"  → its receiver checks it with: {to_type('verify', delivered.to, '--key', _format_public_key(signer))}")
-        _print_hint(f"{number(delivered.pictures, 'approved picture')}, {delivered.bytes / 1e6:,.1f} MB, each proven by its sha256")
+            check_command = to_type("verify", delivered.to, "--key", _format_public_key(signer))
+            _print_hint(f"  → its receiver checks it with: {check_command}")
+        size_text = f"{delivered.bytes / 1e6:,.1f} MB"
+        _print_hint(f"{number(delivered.pictures, 'approved picture')}, {size_text}, each proven by its sha256")
         unseen_count = delivered.progress.pictures - delivered.progress.looked_at
         if unseen_count:
             _print_hint(f"  warning: {number(unseen_count, 'picture')} not looked at yet")

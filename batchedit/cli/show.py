@@ -343,8 +343,8 @@ def _name_row(doubt: Doubt) -> str:
 
 
 def _name_for_command(doubt: Doubt, report: DoubtReport) -> str:
-    """The argument of ``batchedit doubt`` for this job alone: its row; its file's name where that row has several open jobs, or
-    no row asks for it.
+    """The argument of ``batchedit doubt`` for this job alone: its row; its file's name where that row has several open jobs,
+    or no row asks for it.
     """
     rows = {row for row, _ in doubt.rows}
     is_ambiguous = any(other is not doubt and rows & {row for row, _ in other.rows} for other in report.open)

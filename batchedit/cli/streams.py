@@ -152,7 +152,8 @@ def _fold_line(line: str, columns: int) -> str:
                 gap, is_full = " ", False
         else:
             lines.append(indent + piece_text)
-        is_full = bool(command) and _measure_width(lines[-1]) > columns  # the terminal breaks it: what follows would begin a line
+        # the terminal breaks a long command: what follows on its line would begin a line there
+        is_full = bool(command) and _measure_width(lines[-1]) > columns
     lines[-1] += line[position:]
     return "\n".join(lines)
 
