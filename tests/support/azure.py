@@ -108,7 +108,7 @@ class Stored(NamedTuple):
 
 @dataclass
 class Azure:
-    """``url`` has the account behind the host, as an emulator's has."""
+    """``url`` has the account after the host, as an emulator's has."""
 
     url: str
 
@@ -118,7 +118,7 @@ class Azure:
         return {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ENDPOINT": self.url} | keys
 
     def client(self) -> AzureStore:
-        """The container, for who looks at it behind the program's back."""
+        """The container, read by the tests without the program."""
         return AzureStore(
             CONTAINER, account_name=ACCOUNT, account_key=KEY, endpoint=self.url, client_options={"allow_http": True}
         )
@@ -141,7 +141,7 @@ class Azure:
 
 @dataclass
 class _Service:
-    """What answers, where nobody gave an emulator."""
+    """The service that answers where no emulator was given."""
 
     containers: dict[str, dict[str, Stored]] = field(default_factory=dict)
     writing: threading.Lock = field(default_factory=threading.Lock)

@@ -174,7 +174,7 @@ def _be(order: dict[str, Any]) -> None:
         main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
-    except BaseException:  # noqa: BLE001 - it is told, and the child ends here
+    except BaseException:  # noqa: BLE001 - it is printed, and the child ends here
         import traceback
 
         traceback.print_exc()
@@ -197,7 +197,7 @@ def _wait_at(nth: int, path: str) -> None:
         event = await submit(client, record)
         if number >= nth:
             while not await anyio.Path(path).exists():  # noqa: ASYNC110 - a test makes the file
-                await anyio.sleep(0.01)  # whoever may cancel a POST on its way cancels this
+                await anyio.sleep(0.01)  # what cancels a POST on its way cancels this too
         return event
 
     Client.submit = held

@@ -49,7 +49,7 @@ PAGE = 2
 class Answer(NamedTuple):
     status: int
     body: bytes = b""
-    headers: dict[str, str] = {}  # noqa: RUF012 - nobody writes into it
+    headers: dict[str, str] = {}  # noqa: RUF012 - it is never written to
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Google:
         return path
 
     def signed_in(self) -> dict[str, str]:
-        """The environment of a person behind ``gcloud auth application-default login``."""
+        """The environment of a person after ``gcloud auth application-default login``."""
         gcloud_folder = self.folder / "signed-in" / ".config" / "gcloud"
         gcloud_folder.mkdir(parents=True, exist_ok=True)
         credentials = {"type": "authorized_user", "client_id": "app", "client_secret": "hush", "refresh_token": "hush-hush"}
@@ -139,7 +139,7 @@ class Google:
         """The environment on a machine of Google's, which has an account of its own."""
         return self.way_here | {"GCE_METADATA_HOST": self.proxy.removeprefix("http://")}
 
-    # --- behind the program's back ----------------------------------------------------------------
+    # --- without the program  ----------------------------------------------------------------
 
     def put(self, key: str, content: bytes, **headers: str) -> None:
         self.objects[key] = Stored(content, next(self._generations), headers)

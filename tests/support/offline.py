@@ -74,9 +74,9 @@ class DiedError(BaseException):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What befalls one command. ``faults`` are the sandbox's, and ``connect=N``: the Nth POST finds nobody.
+    """The faults of one command. ``faults`` are the sandbox's, and ``connect=N``: the Nth POST is not connected.
 
-    ``dies``: at the nth of ``ask`` (the question stands, and nobody has answered it), ``call`` (a call is about to reach the
+    ``dies``: at the nth of ``ask`` (the question is shown and not answered yet), ``call`` (a call is about to reach the
     service), ``answer`` (it was handled, and nobody has heard the answer), ``commit`` (one is on disk), or ``step`` (any of
     these). ``full``: from the nth accepted id on the disk
     takes none. ``joined``: at the nth of such a point a colleague types the same command, and no lock holds it back.
@@ -103,7 +103,7 @@ class Ended:
     made: list[Job] = field(default_factory=list)
     """What the service took."""
     heard: set[str] = field(default_factory=set)
-    """Ids in answers that came whole."""
+    """Ids in answers that were received whole."""
     joined: bool = False
     """Another process worked on the same run meanwhile; its questions, ids and words are among these."""
 

@@ -55,7 +55,7 @@ class Pooler(Door):
 
 
 def _messages(server: socket.socket) -> Iterator[bytes]:
-    """What it says, message by message, until it hangs up. It reads no further than the end of each."""
+    """The messages of ``server`` until it hangs up. It reads no further than the end of each."""
     while head := server.recv(5, socket.MSG_WAITALL):
         length = int.from_bytes(head[1:], "big") - 4
         yield head + (server.recv(length, socket.MSG_WAITALL) if length else b"")

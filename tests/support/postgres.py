@@ -78,7 +78,7 @@ class Server:
 
     @property
     def user(self) -> str | None:
-        """Whom it runs as, where that is somebody else than who asks."""
+        """The user that it runs as, where that is not the current one."""
         return self._server.system_user or None
 
     @property
@@ -132,7 +132,7 @@ class Standby:
         self.start()
 
     def start(self) -> None:
-        """It follows, if there is somebody to follow."""
+        """It follows the primary, if there is one."""
         asks = f'-h "" -k {self.folder} -c synchronous_standby_names='
         self._ctl("-l", self.folder / "log", "-o", asks, "start")
 

@@ -10,12 +10,12 @@ from tests.support.door import Door
 
 
 class Proxy(Door):
-    """Hands everything on to the server until it is told to ``lose`` answers."""
+    """Passes everything on to the server, except answers that it is to ``lose``."""
 
     def __init__(self, target: str) -> None:
         self._text, self._losses_left, self.lost = b"", 0, 0
         self.admits = True
-        """False: who is connected stays so, and nobody else is let in."""
+        """False: connected clients stay connected, and no new one is accepted."""
         super().__init__(target)
 
     def lose(self, text: str, times: int = 1) -> None:

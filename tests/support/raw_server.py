@@ -19,7 +19,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived. ``connection`` is the number of the connection that it came on, from 1."""
+    """A request that arrived. ``connection`` is the number of the connection that it came on, from 1."""
 
     method: str
     target: str

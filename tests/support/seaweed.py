@@ -34,7 +34,7 @@ _numbers = count(1)
 
 
 class Keys(NamedTuple):
-    """What S3 knows somebody by."""
+    """The keys of an S3 account."""
 
     id: str
     secret: str
@@ -45,7 +45,7 @@ READER = Keys("batchedit-reader", "the-reader-s-secret-0123456789")
 
 
 class PortTakenError(Exception):
-    """It ended by itself: somebody was quicker at a port that was free."""
+    """The server ended: another process took a port that was free."""
 
 
 class SeaweedServer:
@@ -105,7 +105,7 @@ class SeaweedServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self, name: str) -> None:
-        """A bucket is a folder of its filer, which asks nobody who it is."""
+        """A bucket is a folder of its filer, which asks for no credentials."""
         answer = httpx.post(f"http://127.0.0.1:{self._ports[2]}/buckets/{name}/", timeout=30, trust_env=False)
         assert answer.status_code in {201, 409}, answer.text
 
@@ -119,7 +119,7 @@ class SeaweedServer:
         }
 
     def client(self) -> S3Store:
-        """To look behind the program's back."""
+        """A client of the tests, beside the program."""
         return S3Store(
             BUCKET,
             endpoint=self.endpoint,
@@ -169,7 +169,7 @@ def _binary() -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has, held at the same time so that each is another one."""
+    """Free ports, held at the same time so that they differ."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
