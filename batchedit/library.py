@@ -285,7 +285,9 @@ def _to_plan_result(plan: Plan) -> PlanResult:
         to_buy=plan.to_buy,
         reused=plan.reused,
         invalid_rows=plan.invalid_rows,
-        problems=tuple((line.row, line.id, problem.column, problem.reason) for line in plan.invalid for problem in line.problems),
+        problems=tuple(
+            (line.row, line.id, problem.column, problem.reason) for line in plan.invalid for problem in line.problems
+        ),
         price=to_decimal_usd(plan.price),
         price_source=plan.price_source,
         estimate=to_decimal_usd(plan.estimate),
@@ -309,7 +311,11 @@ def _describe_odd_column_names(columns: Iterable[object]) -> Iterator[str]:
     odd_columns = [column for column in columns if not isinstance(column, str)]
     if odd_columns:
         examples = ", ".join(repr(str(column)) for column in odd_columns[:5]) + (", …" if len(odd_columns) > 5 else "")
-        subject = "a column has a name that is" if len(odd_columns) == 1 else f"{len(odd_columns):,} columns have names that are"
+        subject = (
+            "a column has a name that is"
+            if len(odd_columns) == 1
+            else f"{len(odd_columns):,} columns have names that are"
+        )
         yield f"{subject} no text; in prompts, options and files it reads {examples}, and the frame of the results keeps it"
 
 

@@ -38,9 +38,9 @@ from .options import (
     STORE_OPTION,
     STUCK_OPTION,
     YES_OPTION,
-    read_given_options,
-    options,
     find_origins,
+    options,
+    read_given_options,
 )
 from .outcome import finish, notify_outcome
 
@@ -149,7 +149,9 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, settings_given: dict[
     if ctx.params["detach"] and settings_given.get("store"):
         raise UsageError("--detach takes no --store", hint="start it without --detach, and further workers with work")
     host = make_host(ctx)
-    command_to_run = Command(verb=verb, target=target, given=settings_given, notify=ctx.params.get("notify") or (), **more_fields)
+    command_to_run = Command(
+        verb=verb, target=target, given=settings_given, notify=ctx.params.get("notify") or (), **more_fields
+    )
     quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
     if ctx.params["detach"]:
         return detach(command_to_run, host, quiet=quiet, as_json=as_json)

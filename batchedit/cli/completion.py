@@ -113,4 +113,8 @@ def _read_columns(ctx: click.Context) -> tuple[str, ...]:
 
 def _match_beginning(candidates: Iterable[str], incomplete: str) -> list[CompletionItem]:
     """The candidates that begin with ``incomplete``. One with control characters is left out: the shell would print them."""
-    return [CompletionItem(candidate) for candidate in candidates if candidate.startswith(incomplete) and candidate.isprintable()]
+    return [
+        CompletionItem(candidate)
+        for candidate in candidates
+        if candidate.startswith(incomplete) and candidate.isprintable()
+    ]

@@ -15,7 +15,7 @@ from ..core.errors import UsageError
 from ..core.typed import quoted, to_type
 from ..core.visible import one_line
 from . import log_lines
-from .options import ALL_KEYS, CONFIG_NAME, HEADINGS, LIMIT_KEYS, KEYS_OF_UNNAMED_FILE, Setting
+from .options import ALL_KEYS, CONFIG_NAME, HEADINGS, KEYS_OF_UNNAMED_FILE, LIMIT_KEYS, Setting
 
 
 class Command(click.Command):
@@ -88,17 +88,24 @@ def _read_config(path: Path, command: click.Command, *, is_named: bool) -> dict[
     return defaults
 
 
-def _keep_manifest_settings(path: Path, settings: dict[str, Any], options_by_key: Mapping[str, Setting]) -> dict[str, Any]:
+def _keep_manifest_settings(
+    path: Path, settings: dict[str, Any], options_by_key: Mapping[str, Setting]
+) -> dict[str, Any]:
     """``settings`` without those that only a person may set. UsageError where a purchase would lose its limit by that."""
-    refused = {name: value for name, value in settings.items() if name.replace("-", "_") in ALL_KEYS - KEYS_OF_UNNAMED_FILE}
+    refused = {
+        name: value for name, value in settings.items() if name.replace("-", "_") in ALL_KEYS - KEYS_OF_UNNAMED_FILE
+    }
     if not refused:
         return settings
     refused_names, file_name = one_line(", ".join(refused)), one_line(str(path))
     named_option = f"--config {quoted(path)}"
-    limits = {name: value for name, value in refused.items() if name.replace("-", "_") in LIMIT_KEYS & options_by_key.keys()}
+    limits = {
+        name: value for name, value in refused.items() if name.replace("-", "_") in LIMIT_KEYS & options_by_key.keys()
+    }
     if limits and "max_cost" in options_by_key:
         typed_limits = " ".join(
-            f"--{name}" if value is True else f"--{name} {quoted(_to_typed_text(value))}" for name, value in limits.items()
+            f"--{name}" if value is True else f"--{name} {quoted(_to_typed_text(value))}"
+            for name, value in limits.items()
         )
         raise UsageError(
             f"{file_name} sets {refused_names}; a settings file that nobody named gives manifest settings only, and without "

@@ -27,9 +27,9 @@ from ..core.words import number
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
-from .notices import describe_waiting_canary, make_picture_loader, describe_start
+from .notices import describe_start, describe_waiting_canary, make_picture_loader
 from .show import format_question, format_quote
-from .streams import get_bar_stream, get_terminal_columns, fold, keep_lines_whole
+from .streams import fold, get_bar_stream, get_terminal_columns, keep_lines_whole
 
 T = TypeVar("T")
 
@@ -94,7 +94,11 @@ class Terminal:
         metrics_observers: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
             return [CommandLines(keep_lines_whole(sys.stderr)), *metrics_observers]
-        return [NoteObserver(self.say, self.say_always), *([EventObserver(self.say)] if self._verbose else []), *metrics_observers]
+        return [
+            NoteObserver(self.say, self.say_always),
+            *([EventObserver(self.say)] if self._verbose else []),
+            *metrics_observers,
+        ]
 
     def say(self, text: str) -> None:
         """Print one line, above the bar if there is one."""

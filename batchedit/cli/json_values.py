@@ -151,13 +151,20 @@ def audit_to_json(folder: str, audit: Audit) -> dict[str, Any]:
         "files": audit.files,
         "bytes": audit.bytes,
         "usd": {"spent": to_usd_number(audit.spent), "reserved": to_usd_number(audit.held)},
-        "findings": [{"job": finding.job, "rows": list(finding.rows), "what": finding.what} for finding in audit.findings],
+        "findings": [
+            {"job": finding.job, "rows": list(finding.rows), "what": finding.what} for finding in audit.findings
+        ],
     }
 
 
 def workers_to_json(workers: Iterable[Worker]) -> dict[str, Any]:
     """For ``workers``: the workers of the store, and those that ended within a day."""
-    return {"workers": [{**asdict(worker), "since": format_iso(worker.since), "heard": format_iso(worker.heard)} for worker in workers]}
+    return {
+        "workers": [
+            {**asdict(worker), "since": format_iso(worker.since), "heard": format_iso(worker.heard)}
+            for worker in workers
+        ]
+    }
 
 
 def config_to_json(source: str, folder: str | None, file: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:

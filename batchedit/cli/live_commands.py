@@ -21,7 +21,7 @@ from .group import command
 from .json_output import print_json
 from .json_values import status_to_json
 from .option_values import parse_cap_option, parse_concurrency_option
-from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, read_given_options, options
+from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, options, read_given_options
 
 if TYPE_CHECKING:
     from ..commands.live import LiveState
@@ -96,7 +96,7 @@ def _poll_live_state(folder: RunFolder, store: str | None) -> Iterator[LiveState
 def _watch_run(folder: RunFolder, store: str | None, *, play: bool) -> None:
     """Redraw on a terminal; one line a minute elsewhere."""
     from .live_text import format_watch_screen  # noqa: PLC0415
-    from .streams import fold, clear_last_lines  # noqa: PLC0415
+    from .streams import clear_last_lines, fold  # noqa: PLC0415
 
     drawn_lines, printed_at = 0, -LINE_SECONDS
     is_terminal = sys.stdout.isatty()
@@ -150,8 +150,12 @@ def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
 
 @command("set")
 @click.argument("run", shell_complete=complete_run)
-@click.option("-j", "--concurrency", metavar="N|auto", callback=parse_concurrency_option, help="Jobs in flight from now on.")
-@click.option("--max-cost", metavar="USD|none", callback=parse_cap_option, help="The run's cap from now on; none lifts it.")
+@click.option(
+    "-j", "--concurrency", metavar="N|auto", callback=parse_concurrency_option, help="Jobs in flight from now on."
+)
+@click.option(
+    "--max-cost", metavar="USD|none", callback=parse_cap_option, help="The run's cap from now on; none lifts it."
+)
 @options(COMMON_OPTIONS)
 @click.pass_context
 def set_(ctx: click.Context, /, run: str, *, concurrency: int | None, max_cost: Any, **_: Any) -> int:

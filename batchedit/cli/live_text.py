@@ -27,7 +27,9 @@ def format_live_state(live_state: LiveState) -> Iterator[str]:
     if live_state.state in _STATE_TEXTS:
         worker_text = f", pid {live_state.pid} on {live_state.host} ({live_state.doing})" if live_state.pid else ""
         worker_text = f", {number(live_state.workers, 'worker')} of the store" if live_state.workers else worker_text
-        since_text = f", since {_format_clock(live_state.started_at)}" if live_state.alive and live_state.started_at else ""
+        since_text = (
+            f", since {_format_clock(live_state.started_at)}" if live_state.alive and live_state.started_at else ""
+        )
         yield f"  process   {_STATE_TEXTS[live_state.state]}{worker_text}{since_text}"
     if live_state.state == "going" and live_state.seconds_left is not None:
         median_seconds, p90_seconds = live_state.seconds_left
@@ -53,10 +55,16 @@ def format_watch_screen(live_state: LiveState, *, play: bool = False) -> list[st
         (live_state.of(State.FAILED), "failed"),
     ]
     other_counts += [(live_state.of(State.IN_DOUBT), "in doubt"), (live_state.of(State.UNCOLLECTED), "uncollected")]
-    jobs_text = ", ".join([f"{live_state.of(State.DONE):,} done", *(f"{count:,} {name}" for count, name in other_counts if count)])
+    jobs_text = ", ".join(
+        [f"{live_state.of(State.DONE):,} done", *(f"{count:,} {name}" for count, name in other_counts if count)]
+    )
     money_text = sums(live_state.spent, (live_state.reserved, "reserved"))
     cap_text = "" if live_state.cap is None else f", at most {format_usd(live_state.cap)}"
-    main_lines = [one_line(f"{live_state.folder}: {jobs_text}"), f"  money     {money_text}{cap_text}{label_play(play)}", *format_live_state(live_state)]
+    main_lines = [
+        one_line(f"{live_state.folder}: {jobs_text}"),
+        f"  money     {money_text}{cap_text}{label_play(play)}",
+        *format_live_state(live_state),
+    ]
     return [*main_lines, *(one_line(f"  picture   {picture.get('file')}") for picture in live_state.last_pictures[-3:])]
 
 

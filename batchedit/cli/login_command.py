@@ -28,7 +28,11 @@ def login(*, in_file: bool) -> int:
     kept_token = keep_token(text, os.environ, in_file=in_file)
     click.echo(one_line(f"the token is kept in {kept_token.where}"))
     if kept_token.hint:
-        click.echo(one_line(f"  to keep it in this machine's keyring: {kept_token.hint}, then type this again"), err=True)
+        click.echo(
+            one_line(f"  to keep it in this machine's keyring: {kept_token.hint}, then type this again"), err=True
+        )
     if kept_token.hidden_by:
-        log_lines.write_line(f"warning: {kept_token.hidden_by} is set and goes before it: unset {kept_token.hidden_by}", "warning")
+        log_lines.write_line(
+            f"warning: {kept_token.hidden_by} is set and goes before it: unset {kept_token.hidden_by}", "warning"
+        )
     return 0

@@ -10,7 +10,7 @@ import click
 
 from ..core.visible import as_lines
 from .group import command
-from .options import COMMON_OPTIONS, SERVICE_OPTIONS, read_given_options, options
+from .options import COMMON_OPTIONS, SERVICE_OPTIONS, options, read_given_options
 
 
 @command("models")
@@ -30,7 +30,9 @@ def models(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
         click.echo(as_lines([*_format_model(model), *_format_inputs(model.schema)]))
         return 0
     found_models = anyio.run(partial(list_models, " ".join(words), settings, host))
-    click.echo(as_lines([line for model in found_models for line in _format_model(model)] or ["no model has that in its name"]))
+    click.echo(
+        as_lines([line for model in found_models for line in _format_model(model)] or ["no model has that in its name"])
+    )
     return 0 if found_models else 66
 
 

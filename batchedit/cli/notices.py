@@ -72,13 +72,19 @@ def describe_end(report: Report, *, others_remain: bool = False) -> dict[str, An
     status_text = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
     job_count = sum(counts.by_state.values())
     spent_text = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
-    first_line = _describe_stopped_worker(_name_run(report.folder)) if others_remain else f"{_name_run(report.folder)} {status_text}"
+    first_line = (
+        _describe_stopped_worker(_name_run(report.folder))
+        if others_remain
+        else f"{_name_run(report.folder)} {status_text}"
+    )
     lines = [
         f"{first_line}: {done:,} of {number(job_count, 'picture')}, {spent_text}",
         *([f"why: {report.halted}"] if report.halted else []),
     ]
     unfinished_states = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    if not_done_text := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in unfinished_states if counts.of(state)):
+    if not_done_text := ", ".join(
+        f"{counts.of(state):,} {state.replace('_', ' ')}" for state in unfinished_states if counts.of(state)
+    ):
         lines.append(not_done_text)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in next_steps(report)]
@@ -123,7 +129,7 @@ def make_news_check(store: str) -> Callable[[str, dict[str, Any]], bool]:
 
 
 def describe_failure(name: str, error: BaseException, *, others_remain: bool = False) -> dict[str, Any]:
-    """The command ended without a report. ``name`` is what was typed for the run. ``others_remain`` as in ``describe_end``."""
+    """The command ended without a report. ``name`` is what was typed for the run. ``others_remain``: see ``describe_end``."""
     reasons = [str(error) or type(error).__name__]
     hint = ""
     if isinstance(error, BatcheditError):

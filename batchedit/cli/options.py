@@ -11,7 +11,17 @@ from click.core import ParameterSource
 
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .completion import complete_column
-from .option_values import parse_cap, split_commas, parse_concurrency, parse_failure_limit, parse_lists, parse_time_of_day, parse_pairs, parse_rate, parse_dollars
+from .option_values import (
+    parse_cap,
+    parse_concurrency,
+    parse_dollars,
+    parse_failure_limit,
+    parse_lists,
+    parse_pairs,
+    parse_rate,
+    parse_time_of_day,
+    split_commas,
+)
 
 CONFIG_NAME = "batchedit.toml"
 
@@ -21,7 +31,9 @@ class Setting(click.Option):
     there; the default is ``;`` or a line end.
     """
 
-    def __init__(self, declarations: Iterable[str], *args: Any, separator_pattern: str = r"[;\n]", **kwargs: Any) -> None:
+    def __init__(
+        self, declarations: Iterable[str], *args: Any, separator_pattern: str = r"[;\n]", **kwargs: Any
+    ) -> None:
         super().__init__(list(declarations), *args, **kwargs)
         self._separator_pattern = separator_pattern
         longest_name = max(self.opts, key=len).lstrip("-")
@@ -62,7 +74,9 @@ MANIFEST_OPTIONS = (
         convert=parse_pairs,
         help="Which column an input comes from.",
     ),
-    setting("--set", multiple=True, metavar="FIELD=VALUE", convert=parse_pairs, help="One value of an input for all rows."),
+    setting(
+        "--set", multiple=True, metavar="FIELD=VALUE", convert=parse_pairs, help="One value of an input for all rows."
+    ),
     setting("--sizes", metavar="LIST", convert=split_commas, help="Every row in each of these sizes, e.g. 1:1,2:3."),
     setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
     setting(
@@ -113,7 +127,9 @@ MANIFEST_OPTIONS = (
     ),
     setting("--no-check-images", is_flag=True, help="Ask no link at all, not even the first 20."),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
-    setting("--price", metavar="USD", convert=parse_dollars, help="What one picture costs.  [default: the catalogue's]"),
+    setting(
+        "--price", metavar="USD", convert=parse_dollars, help="What one picture costs.  [default: the catalogue's]"
+    ),
 )
 
 MODEL_OPTIONS = MANIFEST_OPTIONS[:2]

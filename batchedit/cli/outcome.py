@@ -24,12 +24,15 @@ def notify_outcome(host: Any, name: str, store: str | None = None) -> Iterator[C
         host.notices.is_news = notices.make_news_check(store)
     try:
         yield lambda report: host.notices.send(
-            notices.describe_end(report, others_remain=notices.is_end_of_this_worker_only(store, report.code)), notices.make_picture_loader(report.folder)
+            notices.describe_end(report, others_remain=notices.is_end_of_this_worker_only(store, report.code)),
+            notices.make_picture_loader(report.folder),
         )
     except BaseException as error:
         if not host.confirmation_refused:
             host.notices.send(
-                notices.describe_failure(name, error, others_remain=notices.is_end_of_this_worker_only(store, getattr(error, "code", 70)))
+                notices.describe_failure(
+                    name, error, others_remain=notices.is_end_of_this_worker_only(store, getattr(error, "code", 70))
+                )
             )
         raise
     finally:

@@ -17,7 +17,7 @@ from .browser import open_browser
 from .commands import make_default_steps, make_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
-from .options import COMMON_OPTIONS, STORE_OPTION, read_given_options, options
+from .options import COMMON_OPTIONS, STORE_OPTION, options, read_given_options
 
 if TYPE_CHECKING:
     from ..commands.review import Looked
@@ -72,7 +72,9 @@ def review(
             browser_stack.enter_context(open_browser(url))
 
     with ExitStack() as browser_stack:
-        review_command.review(run, read_given_options(ctx), show_address, _print_progress, port=port, who=who, steps=make_steps(ctx))
+        review_command.review(
+            run, read_given_options(ctx), show_address, _print_progress, port=port, who=who, steps=make_steps(ctx)
+        )
     return 0
 
 
@@ -92,7 +94,9 @@ def deliver(
 
     steps = make_steps(ctx)
     signer = _open_signer(Path(sign)) if sign else None
-    delivered = deliver_command.deliver(run, read_given_options(ctx), Path(to), force=force, with_costs=with_costs, steps=steps, signer=signer)
+    delivered = deliver_command.deliver(
+        run, read_given_options(ctx), Path(to), force=force, with_costs=with_costs, steps=steps, signer=signer
+    )
     click.echo(one_line(delivered.to))
     if not quiet:
         if signer is not None:
@@ -158,7 +162,9 @@ def _print_progress(summary: Looked) -> None:
             f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes', *summary.room, *summary.store)}"
         )
     if progress.approved:
-        _print_hint(f"  → hand on the approved ones: {to_type('deliver', run, '--to', _find_free_path(run), *summary.store)}")
+        _print_hint(
+            f"  → hand on the approved ones: {to_type('deliver', run, '--to', _find_free_path(run), *summary.store)}"
+        )
     if progress.looked_at < progress.pictures:
         _print_hint(f"  → to go on looking: {to_type('review', run, *summary.store)}")
 

@@ -23,8 +23,8 @@ from .options import (
     STORE_OPTION,
     STUCK_OPTION,
     YES_OPTION,
-    read_given_options,
     options,
+    read_given_options,
 )
 from .outcome import finish
 
@@ -39,7 +39,9 @@ def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     from .host import run_attended  # noqa: PLC0415
 
     host = make_host(ctx)
-    folder, cancelled_count, running_count = run_attended(host, lambda: cancel_queued(run, read_given_options(ctx), host))
+    folder, cancelled_count, running_count = run_attended(
+        host, lambda: cancel_queued(run, read_given_options(ctx), host)
+    )
     counts_text = [f"{cancelled_count:,} cancelled"] if cancelled_count else []
     counts_text += [f"{running_count:,} too late: they run or have run, and are paid for"] if running_count else []
     click.echo("; ".join(counts_text) or "nothing is queued at the service")

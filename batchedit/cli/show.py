@@ -55,7 +55,10 @@ def _list_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield from (("reused", line) for line in reused_lines(plan.other_runs))
     yield from (("not bought", line) for line in left_lines(plan.other_runs.left))
     origin_text = f"from {number(plan.inputs, 'picture')} of the sheet: " if plan.inputs else ""
-    yield "to buy", (origin_text + _format_purchase(plan.to_buy, plan) if plan.to_buy else "nothing") + _format_parts(plan)
+    yield (
+        "to buy",
+        (origin_text + _format_purchase(plan.to_buy, plan) if plan.to_buy else "nothing") + _format_parts(plan),
+    )
     if plan.again:
         yield "in doubt", f"{number(plan.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if plan.twins:
@@ -63,7 +66,9 @@ def _list_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.beyond:
         yield "beyond --limit", number(plan.beyond, "picture")
     if plan.left_out:
-        left_out_text = "; ".join(f"{number(count, 'row')}: {why.removeprefix('is ')}" for why, count in plan.left_out.items())
+        left_out_text = "; ".join(
+            f"{number(count, 'row')}: {why.removeprefix('is ')}" for why, count in plan.left_out.items()
+        )
         yield "left out", left_out_text
     if plan.invalid_rows:
         yield "invalid", number(plan.invalid_rows, "row")
@@ -92,17 +97,23 @@ def _format_parts(plan: Plan) -> str:
     """``: 5 failed, 2 moderated; 1 written off not included``."""
     parts_text = ", ".join(f"{count:,} {name}" for name, count in plan.parts if count)
     excluded_text = ", ".join(f"{count:,} {name}" for name, count in plan.not_meant if count)
-    return "".join((f": {parts_text}" if parts_text else "", f"; {excluded_text} not included" if excluded_text else ""))
+    return "".join(
+        (f": {parts_text}" if parts_text else "", f"; {excluded_text} not included" if excluded_text else "")
+    )
 
 
 def _format_cap(plan: Plan) -> str:
     """The cap once this is confirmed, and the previous one if it differs; empty where there is none and was none."""
     is_given_now, previous_cap = plan.max_cost_given is not None, plan.max_cost_before
-    previous_text = f"; it was {format_usd(previous_cap)}" if previous_cap is not None and previous_cap != plan.max_cost else ""
+    previous_text = (
+        f"; it was {format_usd(previous_cap)}" if previous_cap is not None and previous_cap != plan.max_cost else ""
+    )
     if plan.max_cost is None:
         return f"no limit (--max-cost none{previous_text})" if previous_text else ""
     source_text = f"this run's --max-cost {format_usd(plan.max_cost)[1:]}; --max-cost none lifts it"
-    return f"{format_usd(plan.max_cost)} ({f'--max-cost{previous_text}' if is_given_now else source_text}){label_play(plan.play)}"
+    if is_given_now:
+        source_text = f"--max-cost{previous_text}"
+    return f"{format_usd(plan.max_cost)} ({source_text}){label_play(plan.play)}"
 
 
 def _format_picture_counts(plan: Plan) -> str:
@@ -163,7 +174,9 @@ def format_question(quote: Quote) -> str:
         sentences.append(f"You are asked again before the other {quote.rest:,}.")
     if quote.times > 1:
         most_text = f" and {format_usd(quote.at_most * quote.price)}{play}" if quote.price else ""
-        sentences.append(f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most_text}.")
+        sentences.append(
+            f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most_text}."
+        )
     return " ".join(sentences)
 
 
@@ -179,7 +192,12 @@ def _format_examples(plan: Plan) -> Iterator[str]:
 def format_problem_table(invalid: Sequence[InvalidLine], total: int, row_word: str = "row") -> list[str]:
     """Row, column and problem of the first rows, and how many more there are."""
     problems = [
-        (line.row, named_row(row_word, line.row, line.id), problem.column, _describe_problem(problem.column, problem.value, problem.reason))
+        (
+            line.row,
+            named_row(row_word, line.row, line.id),
+            problem.column,
+            _describe_problem(problem.column, problem.value, problem.reason),
+        )
         for line in invalid
         for problem in line.problems
     ]
@@ -272,7 +290,9 @@ def format_canary(canary: CanaryReport, run: Path, *, play: bool = False) -> str
     if canary.seconds:
         median = statistics.median(canary.seconds)
         lines.append(f"  took      {median:.0f} s each (median), {max(canary.seconds):.0f} s at most")
-        rest_seconds = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
+        rest_seconds = (
+            canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
+        )
         lines.append(
             f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
             f"{label_play(play)}"
@@ -306,7 +326,9 @@ def format_doubt_report(report: DoubtReport) -> str:
         lines += [line for doubt in in_doubt for line in _format_doubt(doubt, play=report.play)]
     if uncollected:
         verb_text = "was bought and is" if len(uncollected) == 1 else "were bought and are"
-        lines.append(f"{number(len(uncollected), 'job')} {verb_text} not collected; each run and fetch asks for them again")
+        lines.append(
+            f"{number(len(uncollected), 'job')} {verb_text} not collected; each run and fetch asks for them again"
+        )
         lines += [line for doubt in uncollected for line in _format_doubt(doubt, play=report.play)]
     lines += [f"  → {aim}: {command}" for aim, command in _list_doubt_commands(report, in_doubt, uncollected)]
     if in_doubt:
@@ -365,6 +387,10 @@ def _format_doubt(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 def _format_money(report: Report) -> str:
     money = report.money
-    amounts = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    amounts = (
+        (money.held - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
     cap_text = "" if money.cap is None else f", at most {format_usd(money.cap)}"
     return f"{sums(money.spent, *amounts)}{cap_text}{label_play(report.play)}"

@@ -28,9 +28,9 @@ from .options import (
     SERVICE_OPTIONS,
     STUCK_OPTION,
     Setting,
-    read_given_options,
-    options,
     find_origins,
+    options,
+    read_given_options,
 )
 
 TO_OPTION = click.option("--to", metavar="FILE", help="Where to.")
@@ -54,7 +54,9 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
     product_sources = ProductSources(sources, path.absolute().parent)
-    written_manifest = write_manifest(product_sources.products(), path, template=prompt, force=force, steps=make_default_steps())
+    written_manifest = write_manifest(
+        product_sources.products(), path, template=prompt, force=force, steps=make_default_steps()
+    )
     click.echo(one_line(f"{path}: {number(written_manifest.rows, 'row')} with {', '.join(written_manifest.columns)}"))
     for note in product_sources.notes:
         click.echo(one_line(f"  note: {note}"))
@@ -146,7 +148,9 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     listed_settings, file = _list_settings(ctx, settings, kept_origins), ctx.meta.get("batchedit.config")
     if as_json:
         settings_by_name = {name: {"value": value, "from": origin} for name, value, origin in listed_settings}
-        print_json("config", config_to_json(run, None if folder is None else str(folder.absolute()), file, settings_by_name))
+        print_json(
+            "config", config_to_json(run, None if folder is None else str(folder.absolute()), file, settings_by_name)
+        )
         return 0
     click.echo(one_line(f"{folder or run}: settings file {file or 'none'}"))
     for name, value, origin in listed_settings:
@@ -165,7 +169,13 @@ def _list_settings(ctx: click.Context, settings: Any, kept_origins: dict[str, st
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
             typed_value = None if value in (None, (), {}) else as_typed(option.name, value)
-            listed_settings.append((key_of(option.name), typed_value, given_origins.get(option.name) or kept_origins.get(option.name) or "default"))
+            listed_settings.append(
+                (
+                    key_of(option.name),
+                    typed_value,
+                    given_origins.get(option.name) or kept_origins.get(option.name) or "default",
+                )
+            )
     return listed_settings
 
 

@@ -26,8 +26,8 @@ from .options import (
     NOTIFY_OPTION,
     SERVICE_OPTIONS,
     WORK_OPTIONS,
-    read_given_options,
     options,
+    read_given_options,
     store_address_option,
 )
 
@@ -56,10 +56,15 @@ def init(*, url: str | None, accept_loss: bool) -> int:
     from ..commands.store import init as init_store  # noqa: PLC0415 - `--help` needs none of it
 
     made_store = init_store(
-        _require_url(url, hint=f"give its address, such as {_EXAMPLE_URL}; or as {STORE_VARIABLE}"), accept_loss=accept_loss
+        _require_url(url, hint=f"give its address, such as {_EXAMPLE_URL}; or as {STORE_VARIABLE}"),
+        accept_loss=accept_loss,
     )
     first_line, *other_lines = made_store.lines
-    print(as_lines([first_line, *(f"  {line}" for line in other_lines), *(f"  warning: {risk}" for risk in made_store.risks)]))
+    print(
+        as_lines(
+            [first_line, *(f"  {line}" for line in other_lines), *(f"  warning: {risk}" for risk in made_store.risks)]
+        )
+    )
     print(as_lines(["  workers of other users: GRANT batchedit_worker TO their_user"]))
     return 0
 
@@ -120,7 +125,11 @@ def workers(*, url: str | None, as_json: bool) -> int:
     for worker in store_workers:
         heard_text = f"heard of {_format_time(worker.heard)}"
         in_flight_text = f"{worker.in_flight:,} in flight" if worker.state != "gone" else ""
-        print(as_lines([f"{worker.id}  {worker.name}: {', '.join(filter(None, (worker.state, in_flight_text, heard_text)))}"]))
+        print(
+            as_lines(
+                [f"{worker.id}  {worker.name}: {', '.join(filter(None, (worker.state, in_flight_text, heard_text)))}"]
+            )
+        )
     if not store_workers:
         print("nobody works in this store, and nobody has within a day")
     return 0
@@ -133,7 +142,9 @@ def _format_time(at: float) -> str:
 _EXAMPLE_URL = "postgresql://user@host/database"
 
 
-def _require_url(url: str | None, hint: str = f"give its address: --store {_EXAMPLE_URL}; or as {STORE_VARIABLE}") -> str:
+def _require_url(
+    url: str | None, hint: str = f"give its address: --store {_EXAMPLE_URL}; or as {STORE_VARIABLE}"
+) -> str:
     if url is None:
         raise UsageError("which store?", hint=hint)
     return url
@@ -186,9 +197,13 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     url = _require_url(settings_given.pop("store", None))
     run_place = {"store": url, **({"out": settings_given["out"]} if "out" in settings_given else {})}
     with _notify_worker_ends(ctx, host, run_place) as send_worker_end:
-        worked_runs = run_attended(host, lambda: help_out(url, host, settings_given, run=run, until_idle=until_idle, left=send_worker_end))
+        worked_runs = run_attended(
+            host, lambda: help_out(url, host, settings_given, run=run, until_idle=until_idle, left=send_worker_end)
+        )
     for worked_run in worked_runs:
-        states_text = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in worked_run.counts.by_state.items())
+        states_text = ", ".join(
+            f"{count:,} {state.replace('_', ' ')}" for state, count in worked_run.counts.by_state.items()
+        )
         print(as_lines([f"{worked_run.name}: {states_text}"]))
     errors = [worked_run.error for worked_run in worked_runs if worked_run.error is not None]
     if errors:

@@ -126,7 +126,9 @@ def fold(text: str, columns: int) -> str:
     """
     if not columns or (text.isascii() and len(text) <= columns):
         return text
-    return "\n".join(line if _measure_width(line) <= columns else _fold_line(line, columns) for line in text.split("\n"))
+    return "\n".join(
+        line if _measure_width(line) <= columns else _fold_line(line, columns) for line in text.split("\n")
+    )
 
 
 def _fold_line(line: str, columns: int) -> str:

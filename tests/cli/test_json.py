@@ -16,7 +16,7 @@ from batchedit.cli.json_output import SCHEMAS
 from batchedit.cli.json_values import workers_to_json
 from batchedit.commands.store import Worker
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli, manifest, on
+from tests.support.cli import manifest, on, run_cli
 
 PAGE = Path(__file__).parents[2] / "docs/reference/json.md"
 MARKS = ("<!-- made from the schemas by tests/cli/test_json.py: begin -->", "<!-- end -->")

@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.cli.group import batchedit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
 
@@ -61,9 +61,13 @@ def test_a_plan_had_no_start_and_no_end(tmp_path: Path, sandbox: RunningSandbox)
     assert (lines[0]["event"], lines[0]["command"]) == ("started", "plan")
     assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("ended", 0)
     (tmp_path / "bad.csv").write_text("sku,image,prompt\nA,nothing,hi\n", encoding="utf-8")
-    refused = read_events(run_cli("plan", "bad.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=65).stderr)
+    refused = read_events(
+        run_cli("plan", "bad.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=65).stderr
+    )
     assert (refused[-1]["event"], refused[-1]["exit_code"]) == ("ended", 65)
-    absent = read_events(run_cli("plan", "no.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=66).stderr)
+    absent = read_events(
+        run_cli("plan", "no.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=66).stderr
+    )
     assert [line["event"] for line in absent] == ["started", "error", "ended"]
     assert (absent[-1]["exit_code"], absent[-1]["command"]) == (66, "plan")
 

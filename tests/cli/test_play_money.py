@@ -9,7 +9,7 @@ from pathlib import Path
 from batchedit.cli.live_text import format_watch_screen
 from batchedit.commands.live import LiveState
 from batchedit.commands.pricing import LAST_KNOWN, dearer
-from tests.support.cli import run_cli, manifest
+from tests.support.cli import manifest, run_cli
 
 
 def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from batchedit.core.errors import InterruptedRunError
 from batchedit.core.steps import ProgressCallback, no_progress
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import run_cli, manifest, on, until
+from tests.support.cli import manifest, on, run_cli, until
 
 LONG, NONE = 1e9, 0.0
 

@@ -17,7 +17,7 @@ from batchedit.core.model import Handle, Record
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli, manifest, on
+from tests.support.cli import manifest, on, run_cli
 from tests.support.fork_server import ForkServer
 
 QUICK = {"latency": "0", "plain_files": 20_000}
@@ -39,7 +39,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 def read_caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | None]]]:
     """The cap that holds, and every change of it, in micro-dollars."""
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        changes = [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
+        changes = [
+            (details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"
+        ]
         return checkpoint.cap, changes
 
 
@@ -47,7 +49,9 @@ def read_kept_setting(folder: Path) -> object:
     return tomllib.loads((folder / "outputs" / "m" / "settings.toml").read_text()).get("max-cost")
 
 
-def test_a_run_without_max_cost_keeps_the_cap_it_has(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
+def test_a_run_without_max_cost_keeps_the_cap_it_has(
+    tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox
+) -> None:
     """Typed again without it, the run bought everything: the cap was gone for good."""
     manifest(tmp_path / "m.csv", 6)
     fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
@@ -83,7 +87,9 @@ def test_a_cap_that_the_person_said_no_to_does_not_hold(
         assert read_kept_setting(tmp_path) == "0.05"
 
 
-def test_no_command_beside_the_run_touches_the_cap(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
+def test_no_command_beside_the_run_touches_the_cap(
+    tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox
+) -> None:
     """An id that a failing disk had sent aside was enough: the next command took it in and erased the cap."""
     manifest(tmp_path / "m.csv", 6)
     fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.09"), cwd=tmp_path, code=75)
@@ -119,7 +125,9 @@ def buy_directly(sandbox: RunningSandbox, record: Record) -> str:
     return str(answer.json()["request_id"])
 
 
-def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox) -> None:
+def test_plan_tells_the_cap_of_the_run_that_is_there(
+    tmp_path: Path, fork_server: ForkServer, sandbox: RunningSandbox
+) -> None:
     manifest(tmp_path / "m.csv", 6)
     fork_server.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
     planned = run_cli("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout

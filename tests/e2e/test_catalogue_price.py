@@ -79,10 +79,14 @@ def test_a_catalogue_that_wants_a_token_leaves_the_price_unknown(tmp_path: Path)
     with serve(SandboxConfig()) as sandbox:
         arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
         assert "unknown" in batchedit(*arguments, cwd=tmp_path, env=make_environ_without_token()).stdout
-        refused = batchedit("models", "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token(), code=77)
+        refused = batchedit(
+            "models", "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token(), code=77
+        )
         assert f"these models come with the program: {', '.join(built_in())}" in refused.stderr
         model = "openai/gpt-4o-image/edit"
-        stdout = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token()).stdout
+        stdout = batchedit(
+            "models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token()
+        ).stdout
         other = ["--model", "acme/none", "--base-url", sandbox.url]
         refused = batchedit("plan", "m.csv", *other, cwd=tmp_path, env=make_environ_without_token(), code=64)
         assert sandbox.ledger()["token_leaks"] == []

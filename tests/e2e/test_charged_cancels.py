@@ -19,8 +19,8 @@ from batchedit.commands.audit import audit
 from batchedit.core.model import State
 from batchedit.ledger.opening import reading
 from tests.e2e.test_odd_service import PNG
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest
+from tests.support.cli import run_cli as batchedit
 
 ROWS = 3
 PRICE = 40_000

@@ -23,8 +23,8 @@ from batchedit.images.link_probe import BAD, FINE, LARGE, UNREACHED, UNSURE, Ask
 from batchedit.images.link_sample import Sample, ask_sample
 from batchedit.planning import link_check as linkcheck
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, make_env, run_cli, manifest, on, rows
+from tests.support.cli import batchedit, make_env, manifest, on, rows, run_cli
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 

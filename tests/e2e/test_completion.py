@@ -64,7 +64,9 @@ def test_bash_completes_commands_and_options(tmp_path: Path, shell: dict[str, st
 
 def test_bash_completes_the_columns_of_the_sheet(tmp_path: Path, shell: dict[str, str]) -> None:
     assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
-    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == [
+        "sku,prompt"
+    ]
     assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
     assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
 
@@ -127,14 +129,24 @@ def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Pa
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here; CI installs one")
 def test_fish_completes_commands_options_and_columns(tmp_path: Path, shell: dict[str, str]) -> None:
-    incomplete_lines = ("batchedit stat", "batchedit run --max", "batchedit plan spring.csv --map image=", "batchedit run spr")
+    incomplete_lines = (
+        "batchedit stat",
+        "batchedit run --max",
+        "batchedit plan spring.csv --map image=",
+        "batchedit run spr",
+    )
     script = "; ".join(
-        ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{incomplete}'; echo ." for incomplete in incomplete_lines)]
+        [
+            "_BATCHEDIT_COMPLETE=fish_source batchedit | source",
+            *(f"complete -C '{incomplete}'; echo ." for incomplete in incomplete_lines),
+        ]
     )
     completed = subprocess.run(
         ["fish", "--private", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True
     )
-    completions = [[line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]]
+    completions = [
+        [line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]
+    ]
     columns = ["image=Photo link", "image=prompt", "image=sku"]
     assert completions == [["status"], ["--max-cost"], columns, ["spring.csv"]]
 

@@ -29,7 +29,7 @@ from batchedit.core.errors import BatcheditError, UsageError
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.results.report import Report
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on, until
+from tests.support.cli import make_env, manifest, on, run_cli, until
 
 QUICK = {"latency": "0", "plain_files": 4_000}
 SLOW = {"latency": "600", "plain_files": 4_000}
@@ -61,7 +61,9 @@ def count_bought(sandbox: RunningSandbox) -> int:
     return count
 
 
-def make_command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any) -> Command:
+def make_command(
+    folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **settings: Any
+) -> Command:
     keep_typed(make_env(), sandbox.url)
     out = {"out": str(folder / "outputs" / "m")} if verb == "run" else {}
     return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **settings})
@@ -127,7 +129,11 @@ def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: Run
     assert parent.returncode == 0
     os.close(ours)
     until(lambda: has_ended(tmp_path))
-    assert (read_live_state(tmp_path).state, read_live_state(tmp_path).jobs, count_bought(sandbox)) == ("finished", {"done": 3}, 3)
+    assert (read_live_state(tmp_path).state, read_live_state(tmp_path).jobs, count_bought(sandbox)) == (
+        "finished",
+        {"done": 3},
+        3,
+    )
     until(lambda: "3 done" in (find_run(tmp_path) / "process.log").read_text(encoding="utf-8"))  # said at the very end
 
 
@@ -283,10 +289,15 @@ def test_the_first_few_wait_for_a_yes_of_their_own_for_the_rest(tmp_path: Path, 
     first = get_offer(make_command(tmp_path, sandbox, canary=2))
     assert first.quote is not None
     assert (first.quote.count, first.quote.rest) == (2, 3)
-    assert "look at them, then buy the rest: batchedit run outputs/m" in carry_out_here(first.confirmation, tmp_path, 75)
+    assert "look at them, then buy the rest: batchedit run outputs/m" in carry_out_here(
+        first.confirmation, tmp_path, 75
+    )
     assert (count_bought(sandbox), read_live_state(tmp_path).jobs) == (2, {"done": 2, "planned": 3})
     live_state = read_live_state(tmp_path)
-    assert (live_state.state, live_state.stopped) == ("canary", "the first were bought, and the other 3 wait for your yes")
+    assert (live_state.state, live_state.stopped) == (
+        "canary",
+        "the first were bought, and the other 3 wait for your yes",
+    )
     rest = get_offer(make_command(tmp_path, sandbox, "resume", "outputs/m", canary=2))
     assert rest.quote is not None
     assert rest.quote.canary is not None
@@ -363,7 +374,9 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
     with closing(open_checkpoint(find_run(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        return [(details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"]
+        return [
+            (details["before"], details["after"]) for _, name, details in checkpoint.run_events() if name == "CapSet"
+        ]
 
 
 def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -381,5 +394,7 @@ def test_the_machine_is_kept_awake_and_says_so_once(tmp_path: Path, sandbox: Run
     assert stderr.count("kept awake while this run goes on") == 1
     sleepy = run_cli("run", "m.csv", *on(sandbox, "--allow-sleep", "--fresh", "--out", "o"), cwd=tmp_path, env=can)
     assert "awake" not in sleepy.stderr
-    nobody = run_cli("run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path)  # no inhibitor on this machine
+    nobody = run_cli(
+        "run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path
+    )  # no inhibitor on this machine
     assert "awake" not in nobody.stderr

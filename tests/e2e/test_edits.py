@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://images.example.com/mug.png"
 
@@ -140,7 +140,8 @@ def test_other_settings_say_what_they_change_before_it_is_bought(tmp_path: Path,
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--sizes", "1:1,2:3")
     assert (
-        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that' in plan_text
+        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that'
+        in plan_text
     )
     plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--name", "{sku}-x")
     assert "That changes only names" in plan_text

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import rows
+from tests.support.cli import run_cli as batchedit
 
 MADE = Path(__file__).parents[1] / "first_edition" / "run"
 PORT = 18413  # of the service that the folder was bought from

@@ -81,7 +81,9 @@ def test_results_as_they_came_or_as_asked(
     tmp_path: Path, sandbox, name: str, asked_format: str | None, kinds: set[str]
 ) -> None:
     make_dialect(tmp_path, name)
-    batchedit("run", name, *on(sandbox, "--out", "o", *(["--format", asked_format] if asked_format else [])), cwd=tmp_path)
+    batchedit(
+        "run", name, *on(sandbox, "--out", "o", *(["--format", asked_format] if asked_format else [])), cwd=tmp_path
+    )
     assert {path.suffix[1:] for path in (tmp_path / "o").glob("results.*")} == kinds
     if "xlsx" in kinds:
         sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active

@@ -40,7 +40,7 @@ from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import make_env, run_cli, manifest, on, rows, until
+from tests.support.cli import make_env, manifest, on, rows, run_cli, until
 from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database, older_store
 
@@ -167,7 +167,10 @@ TABLE = {
         "to_type('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
-    ("cli/list_commands.py", "to_type('run', imported.name, '--store', imported.where)"): "test_a_run_that_a_store_took_over",
+    (
+        "cli/list_commands.py",
+        "to_type('run', imported.name, '--store', imported.where)",
+    ): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
@@ -224,7 +227,11 @@ def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> N
     for name, tree in list_sources():
         docstring_ids = {id(text) for text in list_docstrings(tree)}
         for node in ast.walk(tree):
-            text = ast.unparse(node) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docstring_ids else ""
+            text = (
+                ast.unparse(node)
+                if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docstring_ids
+                else ""
+            )
             if re.search(rf"batchedit ((?:{VERBS})\b|\{{)", text):
                 wrong.append(f"{name}:{node.lineno} {text}")
             if isinstance(node, ast.Import) and "shlex" in ast.unparse(node) and name != "core/typed.py":
@@ -370,7 +377,10 @@ def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typ
     with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1", "job:moderated=at:2"))) as it:
         typist.run("run", "m.csv", *on(it, "--max-cost", "0.08", "-j", 1), code=1)
         it.set_faults([])
-        failed, moderated = typist.find_command("to buy the failed ones anew"), typist.find_command("to try the moderated ones again")
+        failed, moderated = (
+            typist.find_command("to buy the failed ones anew"),
+            typist.find_command("to try the moderated ones again"),
+        )
         assert (failed.split()[-2:], moderated.split()[-2:]) == (["--max-cost", "0.12"], ["--max-cost", "0.12"])
         typist.type(failed, "--yes", code=1)
         assert count_bought(it) == 5
@@ -433,7 +443,10 @@ def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> No
     with serve(SandboxConfig(**QUICK, faults=faults)) as it:
         typist.run("run", "m.csv", *on(it, "--prompt", "a mug {sku}", "-j", 1), code=76)
         it.set_faults([])
-        failed, moderated = typist.find_command("to buy the failed ones anew"), typist.find_command("to try the moderated ones again")
+        failed, moderated = (
+            typist.find_command("to buy the failed ones anew"),
+            typist.find_command("to try the moderated ones again"),
+        )
         doubt = typist.find_command("to decide about what may have been bought")
         for command, remaining in ((failed, "1 moderated, 1 in doubt"), (moderated, "1 in doubt")):
             before = count_bought(it)
@@ -469,7 +482,9 @@ def test_what_can_not_be_collected(typist: Typist) -> None:
         typist.run("run", "m.csv", *on(it, "--stuck-after", 1), code=75)
         typist.type(typist.find_command("to collect what was bought"), code=75)
         typist.type(typist.find_command("to give up what can't be collected"), code=75)
-        again, fetch, off = (typist.find_command(aim) for aim in ("buy row 2 again", "ask for what is not", "give row 2 up"))
+        again, fetch, off = (
+            typist.find_command(aim) for aim in ("buy row 2 again", "ask for what is not", "give row 2 up")
+        )
         typist.type(fetch, code=75)
         assert count_bought(it) == 2
         it.set_faults([])
@@ -676,12 +691,17 @@ def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap
             decisions = decide(typist.folder / "outputs" / "m", {"sku-2": "rejected"})
             typist.run("review", "outputs/m", "--import", decisions)
         settings = {"max_cost": 240_000}
-        offered = anyio.run(offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(make_env()))
+        offered = anyio.run(
+            offer, Command(target="outputs/m", given=settings, **command_fields), Unattended(make_env())
+        )
         assert isinstance(offered, Offer)
         before = count_bought(it)
         dearer = replace(offered.confirmation, price=1, nonce="other")
         typist.run("confirmed", Desk(make_env()).hand_in(dearer), code=64)
-        assert typist.find_command("to be asked anew") == f"batchedit {command_fields['verb']} outputs/m {expected} --max-cost 0.24"
+        assert (
+            typist.find_command("to be asked anew")
+            == f"batchedit {command_fields['verb']} outputs/m {expected} --max-cost 0.24"
+        )
         typist.type(typist.find_command("to be asked anew"), "--yes", code=None)
         assert count_bought(it) - before == offered.confirmation.count
 
@@ -794,7 +814,10 @@ def test_from_the_gallery_to_the_delivery(typist: Typist) -> None:
         typist.review(typist.find_command("approve them first"))
         decisions = decide(typist.folder / "the night", {"sku-1": "approved", "sku-2": "rejected"})
         typist.run("review", "m.csv", "--out", "the night", "--import", decisions)
-        redo, hand_on = typist.find_command("another try for the rejected ones"), typist.find_command("hand on the approved ones")
+        redo, hand_on = (
+            typist.find_command("another try for the rejected ones"),
+            typist.find_command("hand on the approved ones"),
+        )
         typist.type(redo, "--yes")
         assert count_bought(it) == 4
         key = typist.folder / "own.key"
@@ -867,7 +890,9 @@ def test_a_shared_run_whose_sandbox_has_ended(typist: Typist) -> None:
         typist.run(*run, "--limit", 1, code=None)
     typist.run(*run, code=64)
     begin = typist.find_command("start it in another terminal")
-    sandbox = typist.fork_server.start(*split_words(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
+    sandbox = typist.fork_server.start(
+        *split_words(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder
+    )
     until(lambda: "listening" in sandbox.stdout)
     assert "2 done" in typist.run(*run).stdout
     os.kill(sandbox.pid, signal.SIGINT)
@@ -881,7 +906,10 @@ def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typis
     with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1", "submit:drop_after=at:2"))) as it:
         typist.run("run", "m.csv", *on(it, "--store", url, "--max-cost", "0.12", "-j", 1), code=75)
         it.set_faults([])
-        decide_about, retry = typist.find_command("what may have been bought"), typist.find_command("to buy the failed ones anew")
+        decide_about, retry = (
+            typist.find_command("what may have been bought"),
+            typist.find_command("to buy the failed ones anew"),
+        )
         typist.type(typist.find_command("to go on"), "--yes", "--max-cost", "none", code=76)
         typist.type(decide_about, code=76)
         typist.type(typist.find_command("give row 3 up"))
@@ -959,7 +987,9 @@ def test_a_run_that_was_moved_away(typist: Typist) -> None:
         typist.run("run", "m.csv", *on(it)[:2], code=64)
         printed_command = typist.find_command("To go on in it where it is now")
         typist.run("run", "m.csv", *on(it), code=64)
-        (hint,) = [command for aim, command in typist.printed_commands.items() if aim == "to go on in it where it is now"]
+        (hint,) = [
+            command for aim, command in typist.printed_commands.items() if aim == "to go on in it where it is now"
+        ]
         assert hint == printed_command
         typist.type(hint.replace("FOLDER", "moved"), *on(it)[:2])
         assert count_bought(it) == 1

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 SHOPIFY = (

@@ -14,7 +14,7 @@ import pytest
 
 import batchedit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest
+from tests.support.cli import make_env, manifest, run_cli
 
 QUICK = SandboxConfig(latency="0.1", plain_files=8_000)
 
@@ -63,9 +63,7 @@ def test_plan_and_status(tmp_path: Path) -> None:
     assert "http://" in reason
     assert not (tmp_path / "run").exists()
     with serve(QUICK) as sandbox:
-        done = batchedit.run(
-            sheet, out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), skip_invalid=True
-        )
+        done = batchedit.run(sheet, out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), skip_invalid=True)
     now = batchedit.status(tmp_path / "run")
     assert (now.folder, now.counts, now.money) == (done.folder, done.counts, done.money)
     assert now.results["result_status"].tolist() == ["done", "invalid"]
@@ -80,7 +78,12 @@ def test_a_frame_is_planned_as_it_is_bought(tmp_path: Path) -> None:
         batchedit.plan(frame, environ=make_env(), **options)
     out = tmp_path / "run"
     plan_result = batchedit.plan(frame, out=out, environ=make_env(), **options)
-    assert (plan_result.folder, plan_result.rows, plan_result.to_buy, plan_result.estimate) == (out, 3, 3, Decimal("0.12"))
+    assert (plan_result.folder, plan_result.rows, plan_result.to_buy, plan_result.estimate) == (
+        out,
+        3,
+        3,
+        Decimal("0.12"),
+    )
     assert not out.exists()
     batchedit.run(frame.head(2), out=out, environ=make_env(), sandbox=True)
     again = batchedit.plan(frame, out=out, environ=make_env(), **options)

@@ -121,7 +121,9 @@ def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -
 
 def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_path: Path, sandbox) -> None:
     """The first edition looked at the first bytes alone, and bought all of these."""
-    whole = {ending: write_picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")}
+    whole = {
+        ending: write_picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")
+    }
     for ending, path in whole.items():
         path.with_name(f"cut.{ending}").write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     (tmp_path / "head.png").write_bytes(whole["png"].read_bytes()[:8])

@@ -10,7 +10,7 @@ import pytest
 
 from batchedit.runcomfy.catalogue import built_in
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli, on, rows
+from tests.support.cli import on, rows, run_cli
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
@@ -58,7 +58,9 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
     }
     with serve(SandboxConfig(models={"lab/odd": schema})) as sandbox:
         stdout = run_cli("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    explanation_of = {line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")}
+    explanation_of = {
+        line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")
+    }
     assert explanation_of["image"].endswith("or with | between them. At most 4. Needed.")
     link = "A picture: an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
     assert explanation_of["mask"] == f"{link} May be left empty."

@@ -272,7 +272,9 @@ def test_a_canary_that_no_row_asks_for_any_more_is_not_bought(tmp_path: Path, fo
     """Killed in the middle of its canary, then the manifest was edited: the old rows' jobs were bought all the same."""
     manifest(tmp_path / "m.csv", 6)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        child = fork_server.start("run", "m.csv", *on(sandbox, "--canary", 3, "-j", 1), cwd=tmp_path, doom=("Accepted", 1))
+        child = fork_server.start(
+            "run", "m.csv", *on(sandbox, "--canary", 3, "-j", 1), cwd=tmp_path, doom=("Accepted", 1)
+        )
         assert child.wait() == -9
         before = sandbox.ledger()["accepted"]
         assert before < 3

@@ -8,7 +8,7 @@ import pytest
 
 from batchedit.manifest.blank import without_unseen_ends
 from batchedit.manifest.wordlike import is_wordlike
-from tests.support.cli import run_cli, rows
+from tests.support.cli import rows, run_cli
 
 LINK = "https://shop.example.com/p/%d.jpg"
 HEAD = "sku,image,prompt\n"
@@ -62,7 +62,10 @@ def test_letters_that_were_read_wrongly_before_are_told(tmp_path: Path) -> None:
     """Whole UTF-8 it is, and yet each umlaut is two other letters: nobody said a word, and an ad had them on it."""
     text = "Kühlschrank für die Küche".encode().decode("cp1252")
     plan_text = plan_sheet(tmp_path, "m.csv", f"{HEAD}A-1,{LINK % 1},{text}\nA-2,{LINK % 2},à São João NÃO Â\n")
-    assert "warning: 1 row has a word such as 'KÃ¼hlschrank' (row 2 (A-1)), whose letters were read in a wrong" in plan_text
+    assert (
+        "warning: 1 row has a word such as 'KÃ¼hlschrank' (row 2 (A-1)), whose letters were read in a wrong"
+        in plan_text
+    )
 
 
 def test_names_of_columns_in_other_brackets_are_told(tmp_path: Path) -> None:
@@ -80,7 +83,8 @@ def test_an_id_that_a_spreadsheet_rounded_is_told(tmp_path: Path) -> None:
     ids = ["4.00638E+12", "0012345678901", "4,00638E+12", "E+12", "1E+3"]
     plan_text = plan_sheet(tmp_path, "m.csv", HEAD.replace(",", ";") + "".join(f"{i};{LINK % 1};{i}\n" for i in ids))
     assert (
-        "warning: 2 rows have an id that a spreadsheet has rounded (row 2 (4.00638E+12), row 4 (4,00638E+12))" in plan_text
+        "warning: 2 rows have an id that a spreadsheet has rounded (row 2 (4.00638E+12), row 4 (4,00638E+12))"
+        in plan_text
     )
 
 
@@ -101,7 +105,9 @@ def test_a_mark_between_joined_files_is_no_part_of_an_id(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["Loading...", "N/A", "n/a", "-", "–", "…", "?"])
 def test_more_that_stands_for_an_empty_cell_is_no_prompt(tmp_path: Path, text: str) -> None:
     """Google Sheets writes `Loading...` where it had not computed a cell yet when the sheet was downloaded."""
-    assert f"'{text}' stands for an empty cell" in plan_sheet(tmp_path, "m.csv", f"{HEAD}A-1,{LINK % 1},{text}\n", code=65)
+    assert f"'{text}' stands for an empty cell" in plan_sheet(
+        tmp_path, "m.csv", f"{HEAD}A-1,{LINK % 1},{text}\n", code=65
+    )
 
 
 def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
@@ -142,7 +148,9 @@ def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
         ("m.jsonl", f"{OBJECT},\n{OBJECT}\n", "has a comma behind its object", ""),
     ],
 )
-def test_each_kind_of_file_is_told_by_what_it_is(tmp_path: Path, name: str, data: str, expected: str, hint: str) -> None:
+def test_each_kind_of_file_is_told_by_what_it_is(
+    tmp_path: Path, name: str, data: str, expected: str, hint: str
+) -> None:
     plan_text = plan_sheet(tmp_path, name, data, code=65)
     assert expected in plan_text
     assert hint in plan_text

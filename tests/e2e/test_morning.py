@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from batchedit.cli.streams import fold
 from batchedit.core.typed import to_type
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import make_env, run_cli, manifest, on, start, until
+from tests.support.cli import make_env, manifest, on, run_cli, start, until
 
 SCREEN = 80
 

@@ -17,7 +17,7 @@ from PIL import Image
 from batchedit.commands.small_pictures import first_pictures
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
 
@@ -113,7 +113,9 @@ def test_the_first_pictures_come_along_in_the_morning_where_the_channel_takes_th
     for picture in pictures:
         with Image.open(io.BytesIO(picture)) as opened:
             opened.load()
-    assert {sent["filename"] for sent in end_message["attachments"]} <= {f"{path.stem}.jpg" for path in list_files(tmp_path)}
+    assert {sent["filename"] for sent in end_message["attachments"]} <= {
+        f"{path.stem}.jpg" for path in list_files(tmp_path)
+    }
 
 
 def test_a_channel_that_refuses_pictures_gets_the_words(tmp_path: Path) -> None:
@@ -143,7 +145,9 @@ def test_a_second_notify_silenced_the_first(tmp_path: Path) -> None:
     with hook() as (first, first_received), hook() as (second, second_received), serve(QUICK) as sandbox:
         both = ("--notify", first, "--notify", second, "--notify", first)
         run_cli("run", "m.csv", *on(sandbox, *both), cwd=tmp_path)
-        assert [[message["event"] for message in received] for received in (first_received, second_received)] == [["started", "finished"]] * 2
+        assert [[message["event"] for message in received] for received in (first_received, second_received)] == [
+            ["started", "finished"]
+        ] * 2
         run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(BATCHEDIT_NOTIFY=f"{first}; {second}"))
         assert [len(first_received), len(second_received)] == [3, 3]
         (tmp_path / "mine.toml").write_text(f'notify = ["{first}", "{second}"]\n', encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import batchedit, make_env, run_cli, manifest, on
+from tests.support.cli import batchedit, make_env, manifest, on, run_cli
 from tests.support.vendors import SLACK_FILES, SLACK_HOOKS, TEAMS, TELEGRAM, VendorRequest, Vendors, run_vendors
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
@@ -42,8 +42,14 @@ def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str
         completed = (batchedit if process else run_cli)(*arguments, cwd=folder, env=make_env(**away.environment))
     kept_files = [path.read_bytes() for path in (folder / RUN).rglob("*") if path.is_file()]
     assert len(kept_files) > 5
-    assert not [text for text in (completed.stdout.encode(), completed.stderr.encode(), *kept_files) if b"SECRET" in text.upper()]
-    assert not [request.path for request in away.received if b"pprise" in request.body], "a message is ours, not a library's"
+    assert not [
+        text
+        for text in (completed.stdout.encode(), completed.stderr.encode(), *kept_files)
+        if b"SECRET" in text.upper()
+    ]
+    assert not [request.path for request in away.received if b"pprise" in request.body], (
+        "a message is ours, not a library's"
+    )
     return completed.stderr
 
 
@@ -138,7 +144,9 @@ def test_a_slack_bot_that_may_not_send_files_said_the_words_once(tmp_path: Path,
     refusal = {"ok": False, "error": "missing_scope", "needed": "files:write", "provided": "chat:write"}
     away.refuses["getUploadURLExternal"] = (200, refusal)
     stderr = buy(tmp_path, away, BOT)
-    check_messages([read_as_slack(request.json()) for request in away.received if request.path == "/api/chat.postMessage"])
+    check_messages(
+        [read_as_slack(request.json()) for request in away.received if request.path == "/api/chat.postMessage"]
+    )
     (complaint,) = [line for line in stderr.splitlines() if "slack" in line]
     assert complaint.endswith(": the channel slack:// took it in part: without all its pictures, or not everywhere")
 
@@ -180,7 +188,9 @@ def test_a_telegram_chat_that_takes_no_photos_was_told_the_words(tmp_path: Path,
     }
     away.refuses["sendPhoto"] = (400, refusal)
     assert "did not arrive" not in buy(tmp_path, away, CHAT)
-    check_messages([read_as_telegram(request.json()["text"]) for request in away.received if request.path.endswith("sendMessage")])
+    check_messages(
+        [read_as_telegram(request.json()["text"]) for request in away.received if request.path.endswith("sendMessage")]
+    )
 
 
 @pytest.mark.parametrize(

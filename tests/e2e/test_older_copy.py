@@ -13,8 +13,8 @@ import pytest
 
 from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture

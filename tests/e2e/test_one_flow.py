@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 QUICK = {"latency": "0", "plain_files": 4_000}
 
@@ -45,7 +45,9 @@ def test_a_run_is_gone_on_with_by_its_folder_and_by_out(tmp_path: Path, command:
         batchedit("run", "m.csv", *on(it, "--out", "night"), cwd=tmp_path, code=1)
         it.set_faults([])
         yes = [] if command == "fetch" else ["--yes"]
-        completed = batchedit(command, "night", "--out", "night", *yes, cwd=tmp_path, code=0 if command == "retry" else 1)
+        completed = batchedit(
+            command, "night", "--out", "night", *yes, cwd=tmp_path, code=0 if command == "retry" else 1
+        )
         assert "night: " in completed.stdout
         assert it.ledger()["accepted"] == (4 if command == "retry" else 3)
         assert not (tmp_path / "outputs").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, until
+from tests.support.cli import make_env, manifest, run_cli, until
 
 COMMAND = [sys.executable, "-m", "batchedit"]
 

@@ -28,7 +28,7 @@ from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
 from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
-from tests.support.cli import run_cli, manifest, rows, start, until
+from tests.support.cli import manifest, rows, run_cli, start, until
 
 LABEL = "play money"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer, Request
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.ledger.review_file import ReviewFile
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 
 BY_THE_CLOCK = """CREATE VIEW wishes (seq, at, who, name, value) AS
     SELECT CAST((julianday('now') - 2440587.5) * 86400 * 10 AS INTEGER), 1.0, 'x', 'max_cost', 'none'"""
@@ -68,7 +68,9 @@ def _rewrite_table(table: str, old: str, new: str) -> str:
 
 
 ALTERED = {
-    "no id can be written down": _rewrite_table("jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"),
+    "no id can be written down": _rewrite_table(
+        "jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"
+    ),
     "less money than none": _rewrite_table("jobs", "CHECK (held >= 0)", ""),
     "a column that computes": "ALTER TABLE jobs ADD COLUMN more INTEGER GENERATED ALWAYS AS (id * 2)",
     "a column more": "ALTER TABLE meta ADD COLUMN more TEXT",
@@ -93,7 +95,11 @@ def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path
         run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
             db.executescript(ALTERED[altered])
-        for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
+        for arguments in (
+            ["run", "m.csv", *on(sandbox, "--max-cost", "none")],
+            ["fetch", "m"],
+            ["retry", "m", "--yes"],
+        ):
             run_cli(*arguments, cwd=tmp_path, env=make_env(), code=74)
         assert sandbox.ledger()["accepted"] == 1
 

@@ -50,7 +50,8 @@ def test_a_proxy_as_other_tools_take_it_ended_in_a_traceback(variable: str, used
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 @pytest.mark.parametrize(
-    "variable", ["socks5://me:secret@127.0.0.1:9", "ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://a b:1"]
+    "variable",
+    ["socks5://me:secret@127.0.0.1:9", "ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://a b:1"],
 )
 def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path: Path, command: str, variable: str) -> None:
     manifest(tmp_path / "m.csv", 1)
@@ -68,7 +69,9 @@ def test_a_proxy_without_a_scheme_or_blank_is_taken_as_other_tools_take_it(tmp_p
     """127.0.0.1:9 is nobody: the service can't be reached then, in a sentence, and a loopback service needs no proxy."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
-        arguments = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
+        arguments = (
+            [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
+        )
         for blank in ("  ", ""):
             batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY=blank))
         completed = batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY="127.0.0.1:9"), code=None)
@@ -91,7 +94,9 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
         arguments = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
         completed = batchedit(command, "m.csv", *arguments, cwd=tmp_path, env=env)
-        assert "the catalogue" in completed.stdout + completed.stderr, "the price was asked of the service, with the token"
+        assert "the catalogue" in completed.stdout + completed.stderr, (
+            "the price was asked of the service, with the token"
+        )
         (folder / "token.json").unlink()
         without = batchedit(
             command, "m.csv", "--fresh", *arguments, cwd=tmp_path, env=env, code=77 if command == "run" else 0
@@ -201,7 +206,9 @@ def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_nam
     finally:
         proxy.stop()
     output = completed.stdout + completed.stderr
-    assert f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in output
+    assert (
+        f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in output
+    )
     assert "put a proxy that lets the service through into HTTPS_PROXY" in output
     assert "hidden" not in output
     assert {request.method for request in proxy.requests} == {"CONNECT"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli, on
+from tests.support.cli import on, run_cli
 
 SHARED = Path(os.environ.get("BATCHEDIT_SHARED", Path(__file__).parents[3] / "shared")) / "manifests"
 NAMES = ("shopify-apparel.csv", "shopify-home-and-garden.csv")

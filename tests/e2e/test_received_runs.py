@@ -102,7 +102,9 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
 ) -> None:
     """The person answers the question with yes, and so buys: but what is read and what is said to be the price is theirs."""
     settings = {"base_url": sandbox.url}
-    batchedit("fetch", received, *make_foreign_options(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
+    batchedit(
+        "fetch", received, *make_foreign_options(sandbox), cwd=tmp_path, code=None
+    )  # the service is typed, and kept
     person = run_as_person(lambda host: retry(str(received), settings, host, Wish()), tmp_path)
     [quote] = person.asked
     assert quote.what.price_source != "--price"

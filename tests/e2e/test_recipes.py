@@ -32,7 +32,11 @@ def split_commands(block: str) -> list[tuple[str, list[str]]]:
     for line in block.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             commands_with_output.append((line[2:], []))
-        elif commands_with_output and "<<'EOF'" in commands_with_output[-1][0] and not commands_with_output[-1][0].endswith("\nEOF"):
+        elif (
+            commands_with_output
+            and "<<'EOF'" in commands_with_output[-1][0]
+            and not commands_with_output[-1][0].endswith("\nEOF")
+        ):
             commands_with_output[-1] = (f"{commands_with_output[-1][0]}\n{line}", [])
         elif line.strip() not in {"", "…"}:
             commands_with_output[-1][1].append(line)
@@ -81,7 +85,12 @@ def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
     blocks = re.findall(
         r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    ours = [(command, expected_lines) for block in blocks for command, expected_lines in split_commands(block) if " manifests/" in command]
+    ours = [
+        (command, expected_lines)
+        for block in blocks
+        for command, expected_lines in split_commands(block)
+        if " manifests/" in command
+    ]
     template_output = type_command("batchedit template --examples", kitchen)
     assert len(ours) == 3, "two runs of the demo, and the plan of the broken one"
     for command, expected_lines in ours:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_first_edition import MADE, PORT
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 SHEET = "Spring campaign,,\n\nsku,image,prompt\n" + "".join(f"00{n},{LINK % n},make ad {n}\n" for n in range(1, 5))

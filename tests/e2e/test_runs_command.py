@@ -19,8 +19,8 @@ import pytest
 
 from batchedit.ledger.lock import holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import manifest, on, start, until
+from tests.support.cli import run_cli as batchedit
 
 QUICK: dict[str, Any] = {"latency": "0", "plain_files": 2_000}
 

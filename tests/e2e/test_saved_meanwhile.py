@@ -15,7 +15,7 @@ from batchedit.manifest.read import Manifest
 from batchedit.run_folder import RunFolder, open_source
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import make_env, run_cli, manifest, on, rows
+from tests.support.cli import make_env, manifest, on, rows, run_cli
 
 
 def test_a_sheet_that_is_saved_while_it_is_taken_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

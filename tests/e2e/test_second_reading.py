@@ -109,7 +109,9 @@ def test_a_checkpoint_with_two_names_bought_10_of_12_twice(tmp_path: Path) -> No
         batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.08"), cwd=tmp_path, code=75)
         subprocess.run(["cp", "-al", "outputs/m", "copy"], cwd=tmp_path, check=True)
         for out in ("copy", "outputs/m"):
-            completed = batchedit("run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74)
+            completed = batchedit(
+                "run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74
+            )
             assert "second name" in completed.stderr
             assert sandbox.ledger()["accepted"] == 2
         assert "2 done" in batchedit("status", "copy", cwd=tmp_path, code=None).stdout, "reading it harms nobody"

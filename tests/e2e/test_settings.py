@@ -84,7 +84,9 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_run_can_be_kept() -> None:
-    kept_keys = {line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line}
+    kept_keys = {
+        line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line
+    }
     said_once = {
         "fresh",
         "another-account",

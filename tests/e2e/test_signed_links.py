@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 DATA = Path(__file__).parents[1] / "data"
 AWS = "https://bucket.s3.amazonaws.com/p/{n}.jpg?X-Amz-Date={day}&X-Amz-Expires=7200&X-Amz-Signature={day}{n}"

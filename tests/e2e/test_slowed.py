@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli, manifest, on, start, until
+from tests.support.cli import manifest, on, run_cli, start, until
 
 QUICK = {"latency": "0.3", "plain_files": 20_000}
 AT_ONCE_NOTICED = """
@@ -42,7 +42,9 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     assert 90 <= events[0]["seconds_longer"] <= 1500
     assert any(f"  {event['message']}\n" in going for event in events)
     assert going.count("slowed by the service") == 1, "it stood there twice"
-    assert (payload["report"]["next"], payload["report"]["commands"]) == ([], []), "the run that goes on was to be typed"
+    assert (payload["report"]["next"], payload["report"]["commands"]) == ([], []), (
+        "the run that goes on was to be typed"
+    )
     report = json.loads((folder / "report.json").read_text())["slowed"]
     assert f"  {report['message']}\n" in out
     assert report["seconds_longer"] <= 60, "what it was until it was stopped"

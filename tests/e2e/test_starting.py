@@ -13,8 +13,8 @@ from PIL import Image
 from batchedit.importers.feeds import ProductSources
 from batchedit.manifest.read import open_manifest
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://images.example.com"
 SHOPIFY = f"""Handle,Title,Body (HTML),Vendor,Image Src,Variant SKU
@@ -183,7 +183,9 @@ def test_a_prompt_of_the_source_is_kept(tmp_path: Path) -> None:
         ({"x_csv": ""}, "x.csv", 65, "x.csv is empty"),
     ],
 )
-def test_sources_that_give_nothing(tmp_path: Path, files: dict[str, str], source: str, code: int, expected: str) -> None:
+def test_sources_that_give_nothing(
+    tmp_path: Path, files: dict[str, str], source: str, code: int, expected: str
+) -> None:
     refused = run_init(tmp_path, source, code=code, **files)
     assert expected in refused.stderr
     assert "→" in refused.stderr
@@ -254,7 +256,9 @@ def test_example_sheets_are_written_once_and_over_nothing(tmp_path: Path) -> Non
         ("Photo", "Add a column prompt"),
     ],
 )
-def test_a_sheet_whose_prompts_have_another_name_is_told_how_to_say_it(tmp_path: Path, columns: str, expected: str) -> None:
+def test_a_sheet_whose_prompts_have_another_name_is_told_how_to_say_it(
+    tmp_path: Path, columns: str, expected: str
+) -> None:
     """The hint knew only --prompt, one for all rows, and the sheet had a prompt for each."""
     cells = ",".join(
         f"https://images.example.com/{n}.png" if name == "Photo" else "x" for n, name in enumerate(columns.split(","))

@@ -17,7 +17,7 @@ from batchedit.images.link_cache import LinkCache, link_digest
 from batchedit.images.link_probe import FINE, Answer
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli, manifest, on
+from tests.support.cli import manifest, on, run_cli
 
 
 def make_database(path: Path, *statements: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import run_cli as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 OBJECT = json.dumps({"sku": "A-1", "image": LINK % 1, "prompt": "make an ad"}) + "\n"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from batchedit.core.errors import UsageError
 from batchedit.jobs.addresses import Address, address_in
-from tests.support.cli import run_cli, rows
+from tests.support.cli import rows, run_cli
 
 MAGENTO = (
     "sku,name,base_image,additional_images,prompt\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import run_cli, manifest, on, rows, start, until
+from tests.support.cli import manifest, on, rows, run_cli, start, until
 
 ROWS = 12
 WITH_A_CLOCK = """

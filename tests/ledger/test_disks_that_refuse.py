@@ -20,7 +20,7 @@ from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import spare_folder
 from batchedit.ledger.rescue import NAME, SPARE, Rescued, rescue, rescued, spare
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.limits import no_file_grows, no_file_is_opened
 
 KEY = bytes(range(16))

@@ -15,7 +15,7 @@ from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import open_runs, opened
 from batchedit.ledger.postgres.url import blotted
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.postgres import MODEL, new_database
 
 pytestmark = pytest.mark.process

@@ -21,7 +21,7 @@ from batchedit.review.signing import open_key
 from batchedit.review.verify import verify
 from batchedit.run_folder import RunFolder
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.finished_run import Showroom, picture
 
 

@@ -24,7 +24,7 @@ from batchedit.core.errors import OutputError
 from batchedit.files.objects import Objects
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support import azure, google, seaweed
-from tests.support.cli import batchedit, make_env, run_cli, manifest, on, rows
+from tests.support.cli import batchedit, make_env, manifest, on, rows, run_cli
 from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database
 from tests.support.raw_server import RawServer

@@ -15,7 +15,7 @@ import pytest
 
 from batchedit.ledger.lock import holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import make_env, run_cli, manifest, on, start, until
+from tests.support.cli import make_env, manifest, on, run_cli, start, until
 from tests.support.postgres import new_database
 from tests.support.review_process import Review
 from tests.support.store_team import QUICK, Team

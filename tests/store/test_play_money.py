@@ -16,7 +16,7 @@ from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
 from batchedit.ledger.own_sandbox import HOST, listening
 from batchedit.ledger.postgres.bought_from import BoughtFrom
-from tests.support.cli import run_cli, rows, until
+from tests.support.cli import rows, run_cli, until
 from tests.support.store_team import Team, state_of
 
 LABEL = "(play money)"

@@ -22,7 +22,7 @@ from batchedit.pool.pool import Pool, apply_event
 from batchedit.sandbox import SandboxConfig, serve
 from tests.pool.test_pool import Disk, Notes, Service, make_governor
 from tests.store.test_failover import Pair, pair
-from tests.support.cli import make_env, run_cli, manifest, on, until
+from tests.support.cli import make_env, manifest, on, run_cli, until
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, Server, new_database, new_run
 

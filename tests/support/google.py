@@ -131,7 +131,12 @@ class Google:
         """The environment of a person after ``gcloud auth application-default login``."""
         gcloud_folder = self.folder / "signed-in" / ".config" / "gcloud"
         gcloud_folder.mkdir(parents=True, exist_ok=True)
-        credentials = {"type": "authorized_user", "client_id": "app", "client_secret": "hush", "refresh_token": "hush-hush"}
+        credentials = {
+            "type": "authorized_user",
+            "client_id": "app",
+            "client_secret": "hush",
+            "refresh_token": "hush-hush",
+        }
         (gcloud_folder / "application_default_credentials.json").write_text(json.dumps(credentials))
         return self.way_here | {"HOME": str(self.folder / "signed-in")}
 

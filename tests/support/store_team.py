@@ -36,7 +36,9 @@ class Team:
 
     def start(self, *arguments: object, cwd: Path | None = None, **more: Any) -> Child:
         store_options = ("--store", self.url, "--base-url", self.sandbox.url)
-        return self.fork_server.start(*arguments, *store_options, cwd=cwd or self.folder, state=cwd and state_of(cwd), **more)
+        return self.fork_server.start(
+            *arguments, *store_options, cwd=cwd or self.folder, state=cwd and state_of(cwd), **more
+        )
 
     def run(self, *arguments: object, code: int | None = 0, cwd: Path | None = None) -> Child:
         child = self.start(*arguments, cwd=cwd)

@@ -249,9 +249,13 @@ def pass_through(
                 seconds = service.now() - started_at - (thinks if before else 0.0)
                 beside.cancel_scope.cancel()
         states = checkpoint.counts().by_state
-        slowed_notes = [(name, d) for (name, _), d in zip(watcher.notes, watcher.details, strict=True) if "slowed" in name]
+        slowed_notes = [
+            (name, d) for (name, _), d in zip(watcher.notes, watcher.details, strict=True) if "slowed" in name
+        ]
         slowed = str(governor.outlook.slowed_in_all or "")
-        outcomes.append(Passed(seconds, service, states, governor.switch.halted, watcher.notes, governor, slowed, slowed_notes))
+        outcomes.append(
+            Passed(seconds, service, states, governor.switch.halted, watcher.notes, governor, slowed, slowed_notes)
+        )
 
     in_one_order(lambda: trio.run(main, clock=clock))
     return outcomes[0]

@@ -81,7 +81,9 @@ class Ui:
 
 def clean(home: Path) -> dict[str, str]:
     """No token of this machine, and a home folder of the test's own."""
-    inherited = {name: value for name, value in os.environ.items() if "RUNCOMFY" not in name and "PROXY" not in name.upper()}
+    inherited = {
+        name: value for name, value in os.environ.items() if "RUNCOMFY" not in name and "PROXY" not in name.upper()
+    }
     inherited.pop("YOUR_API_TOKEN", None)
     inherited.pop("XDG_CONFIG_HOME", None)
     return {**inherited, "HOME": str(home)}

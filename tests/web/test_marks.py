@@ -8,7 +8,7 @@ from pathlib import Path
 from batchedit.ledger.decisions import Marks
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.web.run_folders import run_id
-from tests.support.cli import run_cli, manifest, on, rows, start, until
+from tests.support.cli import manifest, on, rows, run_cli, start, until
 from tests.support.ui import browsing
 
 
