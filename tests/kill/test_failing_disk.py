@@ -69,7 +69,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 class Trial:
     """A run on a disk that fails, and the next one on a disk that does not."""
 
-    def __init__(self, fork_server: ForkServer, sandbox: RunningSandbox, folder: Path, where: str, fault: Fault) -> None:
+    def __init__(
+        self, fork_server: ForkServer, sandbox: RunningSandbox, folder: Path, where: str, fault: Fault
+    ) -> None:
         self.fork_server, self.sandbox, self.folder, self.fault = fork_server, sandbox, folder, fault
         folder.mkdir()
         manifest(folder / "m.csv", ROWS, prefix=f"{folder.name}-")

@@ -124,7 +124,9 @@ def check(folder: Path, sandbox: RunningSandbox, expected: dict[str, int]) -> No
     ],
     ids=["lost, refused, slow", "surely not taken"],
 )
-def test_all_that_pass_in_one_run(tmp_path: Path, fork_server: ForkServer, chosen: list[str], every: int, spare: int) -> None:
+def test_all_that_pass_in_one_run(
+    tmp_path: Path, fork_server: ForkServer, chosen: list[str], every: int, spare: int
+) -> None:
     faults = {name: PASSING[name] for name in chosen}
     count = spare or every * len(faults)
     manifest(tmp_path / "m.csv", count)

@@ -149,7 +149,9 @@ Cloud = S3 | GoogleStorage | AzureStorage
 class Shop:
     """A sheet, a sandbox and a bucket."""
 
-    def __init__(self, folder: Path, fork_server: ForkServer, sandbox: RunningSandbox, cloud: Cloud, place: str) -> None:
+    def __init__(
+        self, folder: Path, fork_server: ForkServer, sandbox: RunningSandbox, cloud: Cloud, place: str
+    ) -> None:
         self.folder, self.fork_server, self.sandbox, self.cloud, self.place = folder, fork_server, sandbox, cloud, place
         self.files = f"{cloud.bucket}/{place}"
         self.run_folder = folder / "outputs" / "m"

@@ -191,7 +191,9 @@ def test_a_store_that_is_full_is_told_and_what_was_bought_is_collected_later(
                 refused.stderr
             )
             assert "free some space, then type the same command again" in refused.stderr
-        assert re.search(r"stopped +the disk of the store \S+ is full", it.run_without_service("status", "outputs/m").stdout)
+        assert re.search(
+            r"stopped +the disk of the store \S+ is full", it.run_without_service("status", "outputs/m").stdout
+        )
         assert it.sandbox.ledger()["submits_seen"] == FIRST + HELD, "it went on buying"
         store.free()
         it.check_settled()

@@ -234,7 +234,10 @@ def test_two_workers_handed_two_stuck_jobs_to_and_fro_without_end(team: Callable
     until(lambda: it.count_states()["waiting"] == 1)
     helper = it.start("work", "--until-idle", "-j", 1)
     until(
-        lambda: it.count_events()["Resumed"] or it.sql("SELECT 1 FROM batchedit.worker HAVING count(*) = 2 AND bool_and(gone)")
+        lambda: (
+            it.count_events()["Resumed"]
+            or it.sql("SELECT 1 FROM batchedit.worker HAVING count(*) = 2 AND bool_and(gone)")
+        )
     )
     assert not it.count_events()["Resumed"]
     assert [first.wait(), helper.wait()] == [75, 0], [first.stderr, helper.stderr]
@@ -390,13 +393,17 @@ def test_how_a_run_stands_is_told_from_anywhere(team: Callable[..., Team], tmp_p
     assert first.wait() == -signal.SIGKILL
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    helper = it.fork_server.start(*("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url), cwd=elsewhere)
+    helper = it.fork_server.start(
+        *("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url), cwd=elsewhere
+    )
     it.expire_lease(1)
     assert helper.wait() == 0, helper.stderr
     told = it.fork_server.run("status", "outputs/m", "--store", it.url, cwd=it.folder)
     assert "4 done" in told.stdout
     assert "4 done" in it.fork_server.run("status", "m", "--store", it.url, cwd=elsewhere).stdout
-    assert "has no run spring" in it.fork_server.run("status", "spring", "--store", it.url, cwd=elsewhere, code=66).stderr
+    assert (
+        "has no run spring" in it.fork_server.run("status", "spring", "--store", it.url, cwd=elsewhere, code=66).stderr
+    )
 
 
 def test_nobody_worked_on_a_run_that_two_workers_worked_on(team: Callable[..., Team], tmp_path: Path) -> None:
@@ -469,9 +476,7 @@ def on_a_terminal(*words: object, cwd: Path) -> str:
     """All that a command shows on one, until it ends."""
     ours, its = os.openpty()
     command = [sys.executable, "-m", "batchedit", *map(str, words)]
-    with subprocess.Popen(
-        command, cwd=cwd, env=make_env(), stdin=subprocess.DEVNULL, stdout=its, stderr=its
-    ) as child:
+    with subprocess.Popen(command, cwd=cwd, env=make_env(), stdin=subprocess.DEVNULL, stdout=its, stderr=its) as child:
         os.close(its)
         shown = b""
         with suppress(OSError):  # the other end is closed
