@@ -56,7 +56,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> str:
-    """``__version__`` is asked of the installed package when somebody wants it."""
+    """``__version__`` is read from the installed package when it is used."""
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version  # noqa: PLC0415 - 20 ms that most imports do not need

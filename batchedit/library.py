@@ -1,9 +1,9 @@
-"""The program as a library: the same run as the command's, from Python.
+"""The library: the same runs as those of the command line, from Python.
 
     result = batchedit.run("manifests/spring.csv", prompt="an ad for {title}", out="outputs/spring")
     frame = batchedit.run(dataframe, out="outputs/frame").results
 
-Everything heavy is imported when it is used. Money is ``Decimal`` US dollars throughout.
+Heavy modules are imported when they are used. Money is ``Decimal`` US dollars throughout.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class RunMoney:
 class Progress:
     """How far a run is, given to ``on_progress`` about once a second. Counts are pictures.
 
-    ``seconds_left`` is the median guess, None before anything is known. ``waits_for`` says why nothing is bought just now,
-    ``slowed`` what the service keeps the run to; both are "" otherwise.
+    ``seconds_left`` is the median of the estimate, None before there is one. ``waits_for`` says why nothing is bought at the
+    moment, ``slowed`` what the service limits the run to; both are "" otherwise.
     """
 
     total: int
@@ -69,8 +69,8 @@ class Progress:
 class PlanResult:
     """What ``run`` would do. ``problems`` are (row, id, column, what is wrong); rows have the sheet's own numbers.
 
-    ``price`` is one picture's, ``estimate`` that of all ``to_buy``; both 0 where nobody knows the price. ``balance`` is the
-    account's, None where the service does not tell it.
+    ``price`` is one picture's, ``estimate`` that of all ``to_buy``; both are 0 where the price is unknown. ``balance`` is the
+    account's, None where the service does not report it.
     """
 
     folder: Path
@@ -119,7 +119,7 @@ class RunResult:
     @property
     def money(self) -> RunMoney:
         """US dollars spent, reserved and in doubt."""
-        return _money(self._report.money)
+        return _to_run_money(self._report.money)
 
     @property
     def play_money(self) -> bool:
@@ -128,12 +128,12 @@ class RunResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a results file can't hold, and which files are not there, each a sentence."""
+        """What a results file can't hold, and which files are missing; each is a sentence."""
         return self._report.warnings
 
     @property
     def results(self) -> pd.DataFrame:
-        """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
+        """The enriched manifest: the given rows as they were, and the ``result_`` columns after them."""
         from .commands.kept_settings import load_kept_settings  # noqa: PLC0415
         from .commands.play import is_play  # noqa: PLC0415
         from .ledger.opening import open_for_reading  # noqa: PLC0415 - pandas is loaded only for those who ask
@@ -171,7 +171,7 @@ async def arun(
     from .commands.run import run as run_manifest  # noqa: PLC0415
     from .commands.trust import keep_typed  # noqa: PLC0415 - as above
 
-    settings = _settings(options, out)
+    settings = _build_settings(options, out)
     host = _Host(observer, os.environ if environ is None else environ, on_progress)
     if warning := keep_typed(host.environ, options.get("base_url"), settings.allow_hosts):
         host.warn(warning.removeprefix("warning: "))
@@ -179,8 +179,8 @@ async def arun(
     if isinstance(manifest, str | Path):
         source = Path(manifest)
     else:
-        frame, source = manifest, _spool(manifest, _folder_for_frame(out))
-        for warning in _names_as_text(frame.columns):
+        frame, source = manifest, _spool(manifest, _require_out_folder(out))
+        for warning in _describe_odd_column_names(frame.columns):
             host.warn(warning)
     report = await run_manifest(source, settings, host)
     return RunResult(report.folder, report, frame)
@@ -214,15 +214,15 @@ async def aplan(
     """What ``run`` would do with ``manifest``, and what it costs. It buys nothing. Errors as of ``arun``."""
     from .commands.plan import plan as plan_manifest  # noqa: PLC0415 - as above
 
-    settings = _settings(options, out)
+    settings = _build_settings(options, out)
     host = _Host(None, os.environ if environ is None else environ, None)
     if isinstance(manifest, str | Path):
-        return _plan_result(await plan_manifest(Path(manifest), settings, host))
-    folder = _folder_for_frame(out)
+        return _to_plan_result(await plan_manifest(Path(manifest), settings, host))
+    folder = _require_out_folder(out)
     with TemporaryDirectory(prefix="batchedit-") as scratch:
         source = _spool(manifest, Path(scratch))
         settings = replace(settings, image_root=(*settings.image_root, str(folder)))  # where ``run`` would put it
-        return _plan_result(await plan_manifest(source, settings, host))
+        return _to_plan_result(await plan_manifest(source, settings, host))
 
 
 def plan(
@@ -259,44 +259,46 @@ def _refuse_in_a_loop(instead: str) -> None:
     )
 
 
-def _money(money: Money) -> RunMoney:
+def _to_run_money(money: Money) -> RunMoney:
     cap = None if money.cap is None else to_decimal_usd(money.cap)
     return RunMoney(to_decimal_usd(money.spent), to_decimal_usd(money.reserved), to_decimal_usd(money.in_doubt), cap)
 
 
-def _progress(total: int, now: Snapshot) -> Progress:
+def _to_progress(total: int, snapshot: Snapshot) -> Progress:
     return Progress(
         total=total,
-        done=now.counts.of(State.DONE),
-        under_way=now.counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED),
-        failed=now.counts.of(State.FAILED, State.CANCELLED),
-        in_doubt=now.counts.of(State.IN_DOUBT),
-        money=_money(now.money),
-        seconds_left=now.eta[0] if now.eta else None,
-        waits_for=now.paused,
-        slowed=str(now.slowed) if now.slowed else "",
+        done=snapshot.counts.of(State.DONE),
+        under_way=snapshot.counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED),
+        failed=snapshot.counts.of(State.FAILED, State.CANCELLED),
+        in_doubt=snapshot.counts.of(State.IN_DOUBT),
+        money=_to_run_money(snapshot.money),
+        seconds_left=snapshot.eta[0] if snapshot.eta else None,
+        waits_for=snapshot.paused,
+        slowed=str(snapshot.slowed) if snapshot.slowed else "",
     )
 
 
-def _plan_result(what: Plan) -> PlanResult:
+def _to_plan_result(plan: Plan) -> PlanResult:
     return PlanResult(
-        folder=what.folder,
-        rows=what.rows,
-        to_buy=what.to_buy,
-        reused=what.reused,
-        invalid_rows=what.invalid_rows,
-        problems=tuple((bad.row, bad.id, cell.column, cell.reason) for bad in what.invalid for cell in bad.problems),
-        price=to_decimal_usd(what.price),
-        price_source=what.price_source,
-        estimate=to_decimal_usd(what.estimate),
-        max_cost=None if what.max_cost is None else to_decimal_usd(what.max_cost),
-        balance=None if what.balance is None else to_decimal_usd(what.balance),
-        warnings=what.every_warning,
-        notes=tuple(what.notes),
+        folder=plan.folder,
+        rows=plan.rows,
+        to_buy=plan.to_buy,
+        reused=plan.reused,
+        invalid_rows=plan.invalid_rows,
+        problems=tuple(
+            (line.row, line.id, problem.column, problem.reason) for line in plan.invalid for problem in line.problems
+        ),
+        price=to_decimal_usd(plan.price),
+        price_source=plan.price_source,
+        estimate=to_decimal_usd(plan.estimate),
+        max_cost=None if plan.max_cost is None else to_decimal_usd(plan.max_cost),
+        balance=None if plan.balance is None else to_decimal_usd(plan.balance),
+        warnings=plan.every_warning,
+        notes=tuple(plan.notes),
     )
 
 
-def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
+def _build_settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
     from .commands.wiring import make_purchase_limits  # noqa: PLC0415 - as above
 
     settings = replace(settings_from_options(options), out=None if out is None else str(out))
@@ -304,16 +306,20 @@ def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
     return settings
 
 
-def _names_as_text(columns: Iterable[object]) -> Iterator[str]:
-    """How columns are called whose names are no text, such as a year or a date: options, prompts and files need text."""
-    others = [column for column in columns if not isinstance(column, str)]
-    if others:
-        some = ", ".join(repr(str(column)) for column in others[:5]) + (", …" if len(others) > 5 else "")
-        what = "a column has a name that is" if len(others) == 1 else f"{len(others):,} columns have names that are"
-        yield f"{what} no text; in prompts, options and files it reads {some}, and the frame of the results keeps it"
+def _describe_odd_column_names(columns: Iterable[object]) -> Iterator[str]:
+    """A warning if some column names are not text, such as a year or a date: options, prompts and files need text."""
+    odd_columns = [column for column in columns if not isinstance(column, str)]
+    if odd_columns:
+        examples = ", ".join(repr(str(column)) for column in odd_columns[:5]) + (", …" if len(odd_columns) > 5 else "")
+        subject = (
+            "a column has a name that is"
+            if len(odd_columns) == 1
+            else f"{len(odd_columns):,} columns have names that are"
+        )
+        yield f"{subject} no text; in prompts, options and files it reads {examples}, and the frame of the results keeps it"
 
 
-def _folder_for_frame(out: str | Path | None) -> Path:
+def _require_out_folder(out: str | Path | None) -> Path:
     if out is None:
         raise UsageError("a DataFrame has no name: say where the run is to live with out=")
     return Path(out)
@@ -328,17 +334,18 @@ def _spool(frame: pd.DataFrame, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "frame.jsonl"
     with replace_atomically(path) as part, part.open("w", encoding="utf-8") as file:
-        line = 1
+        next_line = 1
         for row in manifest_from_frame(frame).rows():
             if isinstance(row, Row):
-                file.write("\n" * (row.number - line))  # an empty row keeps its line, or those behind it get its number
+                # an empty row keeps its line, or the rows after it would get its number
+                file.write("\n" * (row.number - next_line))
                 file.write(to_json_text(row.cells) + "\n")
-                line = row.number + 1
+                next_line = row.number + 1
     return path
 
 
 class _Host:
-    """``commands.host.Host`` for a program: nobody to ask, notes go to ``logging``."""
+    """``commands.host.Host`` for a program: it asks nothing, and notes go to ``logging``."""
 
     def __init__(
         self, observer: Observer | None, environ: Mapping[str, str], on_progress: Callable[[Progress], None] | None
@@ -357,7 +364,7 @@ class _Host:
         return [Logging(), *([self._observer] if self._observer is not None else [])]
 
     def say(self, text: str) -> None:
-        """Notes reach the observers; a program needs no sentences."""
+        """Print nothing: notes reach the observers."""
 
     def warn(self, text: str) -> None:
         """To ``logging``, each text once."""
@@ -366,32 +373,32 @@ class _Host:
             logging.getLogger("batchedit").warning("%s", text)
 
     def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
-        """A program is told of the pool's progress alone."""
+        """No steps: ``on_progress`` gets the pool's progress only."""
         from .core.steps import no_steps  # noqa: PLC0415 - as above
 
         return no_steps(what)
 
     async def confirm(self, quote: Quote) -> None:
-        """Calling ``run`` is the yes, as ``--yes`` is: it holds while nothing has turned out worse than it was shown."""
+        """Calling ``run`` confirms the purchase, as ``--yes`` does, unless something turned out worse than it was quoted."""
         from .commands.quote import find_objection  # noqa: PLC0415 - as above
 
         if (error := find_objection(quote)) is not None:
             raise error
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
-        """An error of the caller's own function ends its calls, not the purchase of what is under way."""
-        call = self._on_progress
-        if call is None:
+        """An error in the caller's function ends the calls of it, not the purchase of what is under way."""
+        on_progress = self._on_progress
+        if on_progress is None:
             return None
-        broken = False
+        has_failed = False
 
-        def tell(now: Snapshot) -> None:
-            nonlocal broken
+        def report_progress(snapshot: Snapshot) -> None:
+            nonlocal has_failed
             try:
-                if not broken:
-                    call(_progress(total, now))
+                if not has_failed:
+                    on_progress(_to_progress(total, snapshot))
             except Exception:
-                broken = True
+                has_failed = True
                 logging.getLogger("batchedit").exception("on_progress failed; it is not called again")
 
-        return tell
+        return report_progress

@@ -114,7 +114,7 @@ def _hang_up_is_heard_again() -> None:
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The register of this test alone; ``tests.support.cli`` and the nursery hand it on to processes."""
+    """The register of this test alone; ``tests.support.cli`` and the fork server hand it on to processes."""
     before, folder = os.environ[STATE], tmp_path_factory.mktemp("state")
     os.environ[STATE] = str(folder)
     yield folder

@@ -1,4 +1,4 @@
-"""Opening the person's browser at an address that is a secret."""
+"""Opens the browser at an address that is a secret."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER")
 
 
 def has_screen() -> bool:
-    """Can a browser be opened here? On a Linux without a screen each one that is tried says so, and its address was shown."""
+    """Can a browser be opened here? On a Linux without a screen each browser that is tried prints an error; the address is
+    printed anyway.
+    """
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _SCREENS)
 
 
 @contextmanager
-def opened_browser(url: str) -> Iterator[None]:
-    """Open the browser, where there is a screen, by a file only we can read: on a command line every user of the machine
-    would see the token.
+def open_browser(url: str) -> Iterator[None]:
+    """Open the browser, where there is a screen, through a file that only this user can read: on a command line every user
+    of the machine would see the token.
     """
     if not has_screen():
         yield

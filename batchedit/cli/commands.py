@@ -1,4 +1,4 @@
-"""The commands. Each reads its options, calls ``runs`` and prints what came back."""
+"""The commands that buy. Each reads its options, calls ``commands`` and prints the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command
 from .json_output import print_json
-from .json_values import plan_value
+from .json_values import plan_to_json
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
@@ -38,20 +38,20 @@ from .options import (
     STORE_OPTION,
     STUCK_OPTION,
     YES_OPTION,
-    given,
+    find_origins,
     options,
-    origins,
+    read_given_options,
 )
-from .outcome import finish, notifying
+from .outcome import finish, notify_outcome
 
 
-def host_of(ctx: click.Context) -> Any:
-    """The terminal as a ``Host``, with what this command's options say about it."""
+def make_host(ctx: click.Context) -> Any:
+    """The terminal as a ``Host``, set up by this command's options."""
     from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     params = ctx.params
-    _check_hook(ctx)
-    warning = _keep_typed(ctx)
+    _check_notify_addresses(ctx)
+    warning = _keep_service_options(ctx)
     host = Terminal(
         yes=params.get("yes", False),
         never_asks=params.get("sandbox", False),
@@ -68,33 +68,33 @@ def host_of(ctx: click.Context) -> Any:
     return host
 
 
-def steps_of(ctx: click.Context) -> Steps:
-    """How far its steps are, for a command that asks nothing: on stderr, and with neither --quiet nor --log-json."""
+def make_steps(ctx: click.Context) -> Steps:
+    """The progress display of a command that asks nothing: on stderr, silent with --quiet or --log-json."""
     from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     quiet, log_json = ctx.params["quiet"], ctx.params["log_json"]
     return Terminal(yes=False, never_asks=False, quiet=quiet, log_json=log_json).step
 
 
-def bare_steps() -> Steps:
-    """The same for a command that has none of the common options."""
+def make_default_steps() -> Steps:
+    """The progress display of a command that has none of the common options."""
     from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     return Terminal(yes=False, never_asks=False, quiet=False, log_json=False).step
 
 
-def _keep_typed(ctx: click.Context) -> str:
-    """What the person said about the service holds for later commands too. No file that nobody named says any of it.
+def _keep_service_options(ctx: click.Context) -> str:
+    """Keep ``--base-url`` and ``--allow-host`` for later commands. A settings file that was not named can't set them.
 
-    Returns a warning where it can't be kept, else "".
+    Returns a warning where they can't be kept, else "".
     """
-    typed = given(ctx)
-    if "base_url" in typed or "allow_hosts" in typed:
+    options_given = read_given_options(ctx)
+    if "base_url" in options_given or "allow_hosts" in options_given:
         import os  # noqa: PLC0415 - `--help` needs none of it
 
         from ..commands.trust import keep_typed  # noqa: PLC0415
 
-        return keep_typed(os.environ, typed.get("base_url"), typed.get("allow_hosts", ()))
+        return keep_typed(os.environ, options_given.get("base_url"), options_given.get("allow_hosts", ()))
     return ""
 
 
@@ -123,54 +123,56 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     from ..commands.run import find_named_run  # noqa: PLC0415 - `--help` needs none of it
     from ..planning.intake import InvalidRowsError  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
-    from .stdin import source_of  # noqa: PLC0415
+    from .stdin import resolve_source  # noqa: PLC0415
 
-    if (folder := find_named_run(manifest, given(ctx))) is not None:
-        return _carry_out(ctx, "resume", manifest, _steering(ctx, folder))
-    source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
-    told = {**given(ctx), "origins": origins(ctx), "image_root": settings.image_root}
+    if (folder := find_named_run(manifest, read_given_options(ctx))) is not None:
+        return _carry_out(ctx, "resume", manifest, _read_resume_options(ctx, folder))
+    source, name, settings = resolve_source(manifest, Settings(**read_given_options(ctx), origins=find_origins(ctx)))
+    settings_given = {**read_given_options(ctx), "origins": find_origins(ctx), "image_root": settings.image_root}
     try:
-        return _carry_out(ctx, "run", str(source), told, name=name)
+        return _carry_out(ctx, "run", str(source), settings_given, name=name)
     except InvalidRowsError as error:
         if not ctx.params["as_json"]:
             _print_plan(error.plan)
         raise
 
 
-def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any], **more: Any) -> int:
-    """Do it here, or with ``--detach`` ask here and do it in a process of its own."""
+def _carry_out(ctx: click.Context, verb: Any, target: str, settings_given: dict[str, Any], **more_fields: Any) -> int:
+    """Carry the command out in this process; with ``--detach`` ask here and carry it out in a process of its own."""
     from ..commands.carry import carry_out  # noqa: PLC0415 - `--help` needs none of it
     from ..commands.confirmation import Command  # noqa: PLC0415
     from .detached import detach  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
+    from .host import run_attended  # noqa: PLC0415
 
     if ctx.params["detach"] and ctx.params.get("metrics"):
         raise UsageError("--detach takes no --metrics", hint="start it without --detach")
-    if ctx.params["detach"] and told.get("store"):
+    if ctx.params["detach"] and settings_given.get("store"):
         raise UsageError("--detach takes no --store", hint="start it without --detach, and further workers with work")
-    host = host_of(ctx)
-    doing = Command(verb=verb, target=target, given=told, notify=ctx.params.get("notify") or (), **more)
+    host = make_host(ctx)
+    command_to_run = Command(
+        verb=verb, target=target, given=settings_given, notify=ctx.params.get("notify") or (), **more_fields
+    )
     quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
     if ctx.params["detach"]:
-        return detach(doing, host, quiet=quiet, as_json=as_json)
-    with notifying(host, doing.name or target, told.get("store")) as ended:
-        report = attended(host, lambda: carry_out(doing, host))
-        ended(report)
+        return detach(command_to_run, host, quiet=quiet, as_json=as_json)
+    with notify_outcome(host, command_to_run.name or target, settings_given.get("store")) as send_report:
+        report = run_attended(host, lambda: carry_out(command_to_run, host))
+        send_report(report)
     return finish(report, quiet=quiet, as_json=as_json)
 
 
-def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
-    """What was given for a run that is there: nothing that makes jobs, for those are made. UsageError if it was typed."""
+def _read_resume_options(ctx: click.Context, run: Path) -> dict[str, Any]:
+    """The options given for an existing run, without those that make jobs: its jobs are made. UsageError if one was typed."""
     from ..settings.model import MANIFEST_SETTINGS  # noqa: PLC0415 - `--help` needs none of it
     from ..settings.toml import to_option_name  # noqa: PLC0415
 
-    named = origins(ctx)
-    if typed := [f"--{to_option_name(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
+    origins = find_origins(ctx)
+    if forbidden := [f"--{to_option_name(name)}" for name in MANIFEST_SETTINGS if origins.get(name) == "flag"]:
         raise UsageError(
-            f"{run} is a run: it goes on with what it was made with, and {', '.join(typed)} would make other pictures",
+            f"{run} is a run: it goes on with what it was made with, and {', '.join(forbidden)} would make other pictures",
             hint=f"to go on with it as it is: {format_command('run', run)}",
         )
-    return {name: value for name, value in given(ctx).items() if name not in MANIFEST_SETTINGS}
+    return {name: value for name, value in read_given_options(ctx).items() if name not in MANIFEST_SETTINGS}
 
 
 @command("plan")
@@ -181,18 +183,18 @@ def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> in
     """Check every row, count, price; sends nothing."""
     from ..commands.plan import plan as make_plan  # noqa: PLC0415 - `--help` needs none of it
     from ..settings.model import Settings  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
-    from .stdin import source_of  # noqa: PLC0415
+    from .host import run_attended  # noqa: PLC0415
+    from .stdin import resolve_source  # noqa: PLC0415
 
-    source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
-    host = host_of(ctx)
-    what = attended(host, lambda: make_plan(source, settings, host, name=name))
-    refused = bool(what.invalid_rows) and not settings.skip_invalid
+    source, name, settings = resolve_source(manifest, Settings(**read_given_options(ctx), origins=find_origins(ctx)))
+    host = make_host(ctx)
+    full_plan = run_attended(host, lambda: make_plan(source, settings, host, name=name))
+    has_refused_rows = bool(full_plan.invalid_rows) and not settings.skip_invalid
     if as_json:
-        print_json("plan", {**plan_value(what), "exit_code": 65 if refused else 0})
-        return 65 if refused else 0
-    _print_plan(what)
-    if refused:
+        print_json("plan", {**plan_to_json(full_plan), "exit_code": 65 if has_refused_rows else 0})
+        return 65 if has_refused_rows else 0
+    _print_plan(full_plan)
+    if has_refused_rows:
         click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
         return 65
     return 0
@@ -200,19 +202,19 @@ def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> in
 
 @command("results")
 @click.argument("run", shell_complete=complete_run)
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="[default: the manifest's]")
+@click.option("--format", "format_name", type=click.Choice(FORMATS), help="[default: the manifest's]")
 @click.option("--to", metavar="FILE", help="Where to.  [default: results.… in the run's folder]")
 @options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
-def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, **_: Any) -> int:
+def results(ctx: click.Context, /, run: str, format_name: str | None, to: str | None, **_: Any) -> int:
     """Write the enriched manifest again; also while a run is going on."""
-    from ..commands.results import results as write_again  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.results import results as write_results  # noqa: PLC0415 - `--help` needs none of it
 
     def warn(text: str) -> None:
-        log_lines.tell(f"warning: {text}", "warning")
+        log_lines.write_line(f"warning: {text}", "warning")
 
-    where, steps = Path(to) if to else None, steps_of(ctx)
-    click.echo(to_one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
+    path, steps = Path(to) if to else None, make_steps(ctx)
+    click.echo(to_one_line(write_results(run, read_given_options(ctx), kind=format_name, to=path, warn=warn, steps=steps)))
     return 0
 
 
@@ -254,7 +256,7 @@ def retry(
     from ..commands.retry import RetryRequest  # noqa: PLC0415 - `--help` needs none of it
 
     wish = RetryRequest(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
-    return _carry_out(ctx, "retry", run, given(ctx), wish=wish)
+    return _carry_out(ctx, "retry", run, read_given_options(ctx), wish=wish)
 
 
 @command("redo")
@@ -277,7 +279,7 @@ def retry(
 @click.pass_context
 def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
     """Buy another version of the pictures that were rejected in review; the old files stay."""
-    return _carry_out(ctx, "redo", run, given(ctx), prompt_add=prompt_add, use_notes=use_notes)
+    return _carry_out(ctx, "redo", run, read_given_options(ctx), prompt_add=prompt_add, use_notes=use_notes)
 
 
 @command("fetch")
@@ -286,7 +288,7 @@ def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_:
 @click.pass_context
 def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Collect and download what was bought; never a POST that buys."""
-    return _carry_out(ctx, "fetch", run, given(ctx))
+    return _carry_out(ctx, "fetch", run, read_given_options(ctx))
 
 
 @batchedit.command(CONFIRMED, hidden=True)
@@ -311,15 +313,15 @@ def sandbox(arguments: tuple[str, ...]) -> int:
         return leave.code if isinstance(leave.code, int) else 0
 
 
-def _print_plan(what: Any) -> None:
-    from .show import plan_text  # noqa: PLC0415 - `--help` needs none of it
+def _print_plan(plan: Any) -> None:
+    from .show import format_plan  # noqa: PLC0415 - `--help` needs none of it
 
-    click.echo(plan_text(what))
+    click.echo(format_plan(plan))
 
 
-def _check_hook(ctx: click.Context) -> None:
-    """Before anything is bought: an address that can't work is a usage error, not a surprise in the morning."""
-    for hook in ctx.params.get("notify") or ():
+def _check_notify_addresses(ctx: click.Context) -> None:
+    """UsageError for a ``--notify`` address that can't work, before anything is bought."""
+    for address in ctx.params.get("notify") or ():
         from ..review.notify import check_hook  # noqa: PLC0415 - brings httpx with it
 
-        check_hook(hook)
+        check_hook(address)

@@ -1,4 +1,4 @@
-"""What the shell completes besides commands and options: sheets, runs by their name, and a sheet's columns."""
+"""Shell completion besides commands and options: sheets, runs by their name, and a sheet's columns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..core.errors import BatcheditError
 
 
 class WholeWords(BashComplete):
-    """bash breaks ``image=Photo`` into three words and puts what it is given in the place of the last: it is asked for the
-    line, told the part behind the break, and a blank in a column's name is quoted.
+    """bash splits ``image=Photo`` into three words and replaces the last one by the completion. So the completion is made
+    from the whole line, only the part after the split is returned, and a blank in a column's name is quoted.
     """
 
     source_template = r"""
@@ -58,17 +58,17 @@ class WholeWords(BashComplete):
 """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words of the line up to the cursor, and the last one where it is not ended yet."""
+        """The complete words of the line up to the cursor, and the incomplete last one."""
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
-        begun = words.pop() if words and not line[-1:].isspace() else ""
-        return words[1:], begun
+        incomplete = words.pop() if words and not line[-1:].isspace() else ""
+        return words[1:], incomplete
 
 
 add_completion_class(WholeWords)
 
 
-def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of this person's runs, and files."""
     from ..ledger.register import Register  # noqa: PLC0415 - nothing but a completion needs it
 
@@ -76,33 +76,33 @@ def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[Comp
         names = dict.fromkeys(entry.folder.name for entry in Register.from_environ(os.environ).list_entries())
     except (BatcheditError, OSError):
         names = {}
-    return _beginning(dict.fromkeys((*names, *_files(begun))), begun)
+    return _match_beginning(dict.fromkeys((*names, *_list_files(incomplete))), incomplete)
 
 
-def _files(begun: str) -> Iterable[str]:
-    """Files and folders: bash leaves out every other word where it is asked to complete files by itself."""
-    folder, name = os.path.split(begun)
+def _list_files(incomplete: str) -> Iterable[str]:
+    """Files and folders: bash would drop every other candidate if it completed files itself."""
+    folder, name = os.path.split(incomplete)
     try:
-        found = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
+        entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
     except OSError:
         return
-    for entry in found:
+    for entry in entries:
         if entry.name.startswith(name) and not (entry.name.startswith(".") and not name):
             yield os.path.join(folder, entry.name) + ("/" if entry.is_dir() else "")  # noqa: PTH118 - as it was typed
 
 
-def complete_column(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The columns of the sheet that stands on the line. Behind ``FIELD=`` too, and behind the last comma of a list."""
-    place = max(begun.rfind("="), begun.rfind(",")) + 1
-    return _beginning((f"{begun[:place]}{column}" for column in _columns(ctx)), begun)
+def complete_column(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The columns of the sheet on the command line, also after ``FIELD=`` and after the last comma of a list."""
+    start = max(incomplete.rfind("="), incomplete.rfind(",")) + 1
+    return _match_beginning((f"{incomplete[:start]}{column}" for column in _read_columns(ctx)), incomplete)
 
 
-def _columns(ctx: click.Context) -> tuple[str, ...]:
+def _read_columns(ctx: click.Context) -> tuple[str, ...]:
     from ..manifest.read import open_manifest  # noqa: PLC0415 - nothing but a completion needs it
 
-    # Where the option before the cursor still lacks its value, click leaves the words that it has read in ``args``.
-    words = [ctx.params.get("manifest"), ctx.params.get("run"), *ctx.args]
-    sheet = next((word for word in words if isinstance(word, str) and Path(word).is_file()), None)
+    # While the option before the cursor still lacks its value, click leaves the arguments that it has read in ``args``.
+    arguments = [ctx.params.get("manifest"), ctx.params.get("run"), *ctx.args]
+    sheet = next((argument for argument in arguments if isinstance(argument, str) and Path(argument).is_file()), None)
     if sheet is None:
         return ()
     try:
@@ -111,6 +111,10 @@ def _columns(ctx: click.Context) -> tuple[str, ...]:
         return ()
 
 
-def _beginning(words: Iterable[str], begun: str) -> list[CompletionItem]:
-    """What the person may have begun to type. A name with control characters stays out: the shell would draw it."""
-    return [CompletionItem(word) for word in words if word.startswith(begun) and word.isprintable()]
+def _match_beginning(candidates: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """The candidates that begin with ``incomplete``. One with control characters is left out: the shell would print them."""
+    return [
+        CompletionItem(candidate)
+        for candidate in candidates
+        if candidate.startswith(incomplete) and candidate.isprintable()
+    ]

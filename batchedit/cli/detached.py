@@ -19,29 +19,29 @@ from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import shorten_path
 from . import log_lines
-from .host import Terminal, attended
+from .host import Terminal, run_attended
 from .json_output import print_json
-from .json_values import started_value
-from .outcome import finish, notifying
+from .json_values import launch_to_json
+from .outcome import finish, notify_outcome
 
 
 def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = False) -> int:
-    """Ask, start the process, say where it is. Returns 0 once it goes on; what it ended with if it is over by then."""
-    found = attended(host, lambda: offer(command, host))
-    if isinstance(found, Report):
-        return finish(found, quiet=quiet, as_json=as_json)
-    # its log is what the person asked for here
-    environ = {**host.environ, **({"BATCHEDIT_LOG_JSON": "1"} if log_lines.asked() else {})}
-    launch = start_process(found.confirmation, environ)
+    """Ask, start the process and print where it is. Returns 0 while it runs, its exit code if it has ended by then."""
+    offered = run_attended(host, lambda: offer(command, host))
+    if isinstance(offered, Report):
+        return finish(offered, quiet=quiet, as_json=as_json)
+    # the log of the process has the form that was asked for here
+    environ = {**host.environ, **({"BATCHEDIT_LOG_JSON": "1"} if log_lines.is_enabled() else {})}
+    launch = start_process(offered.confirmation, environ)
     if as_json:
-        print_json("started", started_value(launch))
+        print_json("started", launch_to_json(launch))
     elif not quiet:
-        for line in _told(launch):
-            log_lines.tell(line, "detached")
+        for line in _describe_launch(launch):
+            log_lines.write_line(line, "detached")
     return launch.ended or 0
 
 
-def _told(launch: Launch) -> list[str]:
+def _describe_launch(launch: Launch) -> list[str]:
     if launch.ended is not None:
         return [f"it is over already; what it said is in {launch.log}"]
     return [
@@ -53,52 +53,52 @@ def _told(launch: Launch) -> list[str]:
 def carry_confirmed(path: Path) -> int:
     """Do what the confirmation in the file ``path`` says; returns the exit code."""
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # no terminal is its own: closing one means nothing to it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it has no terminal of its own: closing one must not end it
     confirmation = read_confirmation(path)
-    host = _OfItsOwn(path, confirmation)
+    host = _DetachedHost(path, confirmation)
     command = confirmation.command
-    with notifying(host, command.name or command.target) as ended:
+    with notify_outcome(host, command.name or command.target) as send_report:
         try:
-            report = attended(host, lambda: carry_out(command, host))
+            report = run_attended(host, lambda: carry_out(command, host))
         except BatcheditError as error:
-            if not host.began:
-                host.said_no = True  # whoever waits for the start is told
+            if not host.has_started:
+                host.confirmation_refused = True  # the process that waits for the start gets the error
                 write_answer(path, refusal_to_json(error))
             raise
-        if not host.began:
-            write_answer(path, {**_who(), "ended": report.code})
-        ended(report)
-    return finish(report, quiet=log_lines.asked())  # the event of its end holds the numbers
+        if not host.has_started:
+            write_answer(path, {**_identify_process(), "ended": report.code})
+        send_report(report)
+    return finish(report, quiet=log_lines.is_enabled())  # the event of its end holds the numbers
 
 
-def _who() -> dict[str, object]:
+def _identify_process() -> dict[str, object]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "started_at": time()}
 
 
-class _OfItsOwn(Terminal):
-    """A terminal without anybody at it. What it says goes to the log; the yes was said before."""
+class _DetachedHost(Terminal):
+    """The host of a detached process. Its messages go to the log; the purchase was confirmed before."""
 
     def __init__(self, path: Path, confirmation: Confirmation) -> None:
         super().__init__(
-            yes=True, never_asks=False, quiet=False, log_json=log_lines.asked(), notify=confirmation.command.notify
+            yes=True, never_asks=False, quiet=False, log_json=log_lines.is_enabled(), notify=confirmation.command.notify
         )
         self._path, self._confirmation = path, confirmation
-        self.began = False
+        self.has_started = False
 
     async def confirm(self, quote: Quote) -> None:
-        """The yes is for this very quote, or for none."""
-        admit(self._confirmation, quote, answered=self.began)
-        self._begin()
-        self.begins(quote)
+        """Check that this very quote was confirmed."""
+        admit(self._confirmation, quote, answered=self.has_started)
+        self._mark_started()
+        self.notify_start(quote)
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
-        """What was bought is collected, whether or not anything was to be bought."""
-        if not self.began:
-            self._begin()
+        """Mark the start also where nothing is to be bought and only collecting is left."""
+        if not self.has_started:
+            self._mark_started()
         return None
 
-    def _begin(self) -> None:
-        """The run's lock is held, and what is to be done is what was confirmed: whoever waits for the start is told."""
+    def _mark_started(self) -> None:
+        """Tell the process that waits for the start: the run's lock is held, and what is to be done is what was confirmed."""
         use_up(self._path)
-        self.began = True
-        write_answer(self._path, _who())
+        self.has_started = True
+        write_answer(self._path, _identify_process())

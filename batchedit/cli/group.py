@@ -1,4 +1,4 @@
-"""The group that all commands hang on, and its help: grouped by what one wants to do, in whole sentences."""
+"""The group of all commands, and its help: grouped by purpose, in whole sentences."""
 
 from __future__ import annotations
 
@@ -26,40 +26,40 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Many machines": ("store", "work", "workers"),
     "Try it": ("sandbox",),
 }
-"""The help's headings, each with its commands in their order. A command that is named nowhere stands under Other."""
+"""The help's headings, each with its commands in their order. Commands that are not listed here are shown under Other."""
 
 
 class Group(click.Group):
-    """Lists its commands under headings; a sentence is never cut off."""
+    """Lists its commands under headings. No sentence is cut off."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's; from here on a log has the command's name."""
-        found = super().resolve_command(ctx, args)
-        log_lines.command(found[0] or "")
-        return found
+        """As click's, and give the log the name of the command."""
+        resolved = super().resolve_command(ctx, args)
+        log_lines.set_command(resolved[0] or "")
+        return resolved
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click's, under the headings of ``SECTIONS``."""
         commands = {
-            name: found
+            name: subcommand
             for name in self.list_commands(ctx)
-            if (found := self.get_command(ctx, name)) and not found.hidden
+            if (subcommand := self.get_command(ctx, name)) and not subcommand.hidden
         }
-        named = {name for names in SECTIONS.values() for name in names}
-        other = [name for name in commands if name not in named]
-        for heading, names in (*SECTIONS.items(), ("Other", other)):
-            rows = [(name, _first_sentence(commands[name])) for name in names if name in commands]
+        sectioned_names = {name for names in SECTIONS.values() for name in names}
+        other_names = [name for name in commands if name not in sectioned_names]
+        for heading, names in (*SECTIONS.items(), ("Other", other_names)):
+            rows = [(name, _take_first_sentence(commands[name])) for name in names if name in commands]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
 
 
-def _first_sentence(command: click.Command) -> str:
+def _take_first_sentence(command: click.Command) -> str:
     text = " ".join((command.help or "").split("\n\n")[0].split())
-    first, stop, _ = text.partition(". ")
-    return f"{first}." if stop else text
+    first_sentence, separator, _ = text.partition(". ")
+    return f"{first_sentence}." if separator else text
 
 
 @click.group(
@@ -81,5 +81,5 @@ def batchedit(ctx: click.Context) -> Any:
 
 
 def command(name: str) -> Callable[[Any], Any]:
-    """A command of the group, with settings from flags, environment and file."""
+    """Register a command with the group, with settings from flags, environment and file."""
     return batchedit.command(name, cls=Command, epilog=EPILOG)

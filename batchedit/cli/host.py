@@ -1,4 +1,4 @@
-"""The person at the terminal: what is said to them, what is asked, and what their Ctrl-C means."""
+"""The terminal: what is printed, what is asked, and how signals end a command."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from ..core.words import pluralize
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
-from .notices import canary_waits, pictures, started
-from .show import question, quote_text
-from .streams import bar_stream, columns_of, fold, whole_lines
+from .notices import describe_start, describe_waiting_canary, make_picture_loader
+from .show import format_question, format_quote
+from .streams import fold, get_bar_stream, get_terminal_columns, keep_lines_whole
 
 T = TypeVar("T")
 
@@ -37,23 +37,23 @@ _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
 class CommandLines(JsonLines):
-    """The events of a command's run. The end waits for the command's own: what ends it in an error is told before."""
+    """The events of a command's run as JSON lines. The run's end is written last, after an error that ends the command."""
 
     def note(self, name: str, message: str, **details: object) -> None:
-        """As ``JsonLines`` does it."""
+        """As ``JsonLines`` does it, except for the start and the end."""
 
         def write(code: int) -> None:
             JsonLines.note(self, name, message, **{**details, "exit_code": code})
 
-        if name == "ended" and log_lines.run_ends(write):
+        if name == "ended" and log_lines.defer_run_end(write):
             return
         if name == "started":
-            log_lines.run_starts()
+            log_lines.note_run_start()
         super().note(name, message, **details)
 
 
 class Terminal:
-    """``runs.Host`` for the command line. What is for the eye goes to stderr; results go to stdout."""
+    """``commands.host.Host`` for the command line. Messages and bars go to stderr, results to stdout."""
 
     def __init__(
         self,
@@ -68,9 +68,8 @@ class Terminal:
         grace: float = math.inf,
         notify: Sequence[str] = (),
     ) -> None:
-        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be. ``notify``: who hears of it.
-
-        ``grace``: seconds from the first signal to the end, whatever is on its way then.
+        """``metrics``: the address of ``--metrics``, UsageError where it can't be listened at. ``notify``: the addresses of
+        ``--notify``. ``grace``: seconds from the first signal to the end, whatever is on its way then.
         """
         self.grace = grace
         self.ended = threading.Event()
@@ -82,8 +81,8 @@ class Terminal:
         self._verbose = verbose
         self._bar: Bar | None = None
         self._metrics = Watch(self.stop) if metrics else None
-        self.notices = Notices(notify, self._not_arrived)
-        self._began = self.said_no = False
+        self.notices = Notices(notify, self._warn_undelivered)
+        self._start_notified = self.confirmation_refused = False
         self._shows_steps = not (quiet or log_json or as_json)
         self._step_bar: StepBar | None = None
         self._silent_since = monotonic()
@@ -92,64 +91,68 @@ class Terminal:
 
     def observers(self) -> Sequence[Observer]:
         """Notes for the person, or everything as JSON lines."""
-        watching: list[Observer] = [self._metrics] if self._metrics else []
+        metrics_observers: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
-            return [CommandLines(whole_lines(sys.stderr)), *watching]
-        return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else []), *watching]
+            return [CommandLines(keep_lines_whole(sys.stderr)), *metrics_observers]
+        return [
+            NoteObserver(self.say, self.say_always),
+            *([EventObserver(self.say)] if self._verbose else []),
+            *metrics_observers,
+        ]
 
     def say(self, text: str) -> None:
-        """One line, above the bar if there is one."""
-        self._show(to_one_line(text))
+        """Print one line, above the bar if there is one."""
+        self._print_unless_quiet(to_one_line(text))
 
-    def insist(self, text: str) -> None:
-        """The same, also with ``--quiet``: what makes the run wait for long is something wrong."""
-        self._show(to_one_line(text), always=True)
+    def say_always(self, text: str) -> None:
+        """Print one line, also with ``--quiet``: for problems such as a long wait."""
+        self._print_unless_quiet(to_one_line(text), always=True)
 
     def warn(self, text: str) -> None:
-        """One line, also with ``--quiet``; with ``--log-json`` as one object. Each text once."""
+        """Print one line, also with ``--quiet``; with ``--log-json`` as one object. Each text once."""
         if text in self._warned:
             return
         self._warned.add(text)
         if self._log_json:
-            JsonLines(whole_lines(sys.stderr)).note("warning", text)
+            JsonLines(keep_lines_whole(sys.stderr)).note("warning", text)
         else:
-            self._put(to_one_line(f"warning: {text}"))
+            self._print(to_one_line(f"warning: {text}"))
 
-    def _show(self, text: str, *, always: bool = False) -> None:
+    def _print_unless_quiet(self, text: str, *, always: bool = False) -> None:
         if not self._log_json and (always or not self._quiet):
-            self._put(text)
+            self._print(text)
 
-    def _put(self, text: str) -> None:
-        folded = fold(text, columns_of(sys.stderr))
+    def _print(self, text: str) -> None:
+        folded = fold(text, get_terminal_columns(sys.stderr))
         if self._bar is not None:
             self._bar.say(folded)
         elif self._step_bar is None or not self._step_bar.say(folded):
             click.echo(text, err=True)
 
-    def _not_arrived(self, why: str) -> None:
-        log_lines.tell(f"batchedit: a message did not arrive: {why}", "warning")
+    def _warn_undelivered(self, why: str) -> None:
+        log_lines.write_line(f"batchedit: a message did not arrive: {why}", "warning")
 
     async def confirm(self, quote: Quote) -> None:
-        """Show what is to be bought and ask; without a terminal ``--yes`` must have said it."""
-        await self._agree(quote)
-        self.begins(quote)
+        """Show what is to be bought and ask; without a terminal ``--yes`` is needed."""
+        await self._ask_to_confirm(quote)
+        self.notify_start(quote)
 
-    def begins(self, quote: Quote) -> None:
-        """A yes was said to ``quote``: who is to be notified hears of the first."""
-        if not self._began:
-            self._began = True
-            self.notices.send(started(quote))
+    def notify_start(self, quote: Quote) -> None:
+        """Send ``--notify`` the start of the purchase ``quote``, which was confirmed: the first one only."""
+        if not self._start_notified:
+            self._start_notified = True
+            self.notices.send(describe_start(quote))
 
-    async def _agree(self, quote: Quote) -> None:
+    async def _ask_to_confirm(self, quote: Quote) -> None:
         self.close()
-        self._show(quote_text(quote))
+        self._print_unless_quiet(format_quote(quote))
         for warning in quote.plan.every_warning if self._quiet else ():
             self.warn(warning)
         if self._yes:
             if (error := find_objection(quote)) is not None:
                 raise error
             return
-        if self._log_json:  # the question would stand between the lines, and what it is about is not shown
+        if self._log_json:  # the question would stand between the JSON lines, and the quote is not shown
             raise UsageError(
                 f"buying {pluralize(quote.count, 'picture')} needs a yes, and with --log-json nothing is asked",
                 hint="the same command with --yes",
@@ -159,25 +162,25 @@ class Terminal:
                 f"buying {pluralize(quote.count, 'picture')} needs a yes, and there is no terminal to ask on",
                 hint="the same command with --yes",
             )
-        if quote.canary is not None and self._began:
-            self.notices.send(canary_waits(quote), pictures(quote.plan.folder))
-        answer = await self._ask(question(quote))
+        if quote.canary is not None and self._start_notified:
+            self.notices.send(describe_waiting_canary(quote), make_picture_loader(quote.plan.folder))
+        answer = await self._ask(format_question(quote))
         if answer is None:
             raise self.stop.reason or InterruptedRunError(signal.SIGINT)
         if not answer:
-            self.said_no = True
-            bought = "the canary was bought, the rest was not" if quote.canary else "nothing was bought"
-            raise UsageError(f"not confirmed; {'the rest was not bought' if quote.rose else bought}")
+            self.confirmation_refused = True
+            outcome = "the canary was bought, the rest was not" if quote.canary else "nothing was bought"
+            raise UsageError(f"not confirmed; {'the rest was not bought' if quote.rose else outcome}")
 
     async def _ask(self, text: str) -> bool | None:
-        """Yes or no; None if a signal came instead. No thread waits for the line, so none holds the process back."""
+        """Ask yes or no; None if a signal came instead. No thread waits for the line: it would keep the process alive."""
         answer: bool | None = None
-        with anyio.CancelScope() as scope, _own_terminal() as terminal:
+        with anyio.CancelScope() as scope, _open_terminal() as terminal:
             self.stop.listen(lambda _: scope.cancel())
             try:
                 while answer is None:
                     click.echo(f"{to_one_line(text)} [y/N]: ", nl=False, err=True)
-                    answer = _ANSWERS.get(await _typed_line(terminal))
+                    answer = _ANSWERS.get(await _read_line(terminal))
             finally:
                 self.stop.listen(None)
         if answer is None:
@@ -185,25 +188,25 @@ class Terminal:
         return answer
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:
-        """A bar on a terminal; a line a minute elsewhere. Whoever asks for the numbers is shown them too."""
-        shown, metrics = self._watch(total, play=play), self._metrics
+        """A bar on a terminal; a line a minute elsewhere. ``--metrics`` gets the same numbers."""
+        refresh_bar, metrics = self._make_bar(total, play=play), self._metrics
         if metrics is None:
-            return shown
+            return refresh_bar
         metrics.play = play
 
-        def both(now: Snapshot) -> None:
-            metrics.refresh(now)
-            if shown is not None:
-                shown(now)
+        def refresh(snapshot: Snapshot) -> None:
+            metrics.refresh(snapshot)
+            if refresh_bar is not None:
+                refresh_bar(snapshot)
 
-        return both
+        return refresh
 
-    def _watch(self, total: int, *, play: bool) -> Callable[[Snapshot], None] | None:
+    def _make_bar(self, total: int, *, play: bool) -> Callable[[Snapshot], None] | None:
         if self._quiet or self._log_json:
             return None
         if not sys.stderr.isatty():
             return ProgressLines(total, self.say, play=play).refresh
-        self._bar = Bar(total, bar_stream(), play=play)
+        self._bar = Bar(total, get_bar_stream(), play=play)
         return self._bar.refresh
 
     def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
@@ -213,7 +216,7 @@ class Terminal:
         self.close()
         if not sys.stderr.isatty():
             return StepLines(self.say).step(what)
-        self._step_bar = self._step_bar or StepBar(bar_stream(), since=self._silent_since)
+        self._step_bar = self._step_bar or StepBar(get_bar_stream(), since=self._silent_since)
         return self._step_bar.step(what)
 
     def close(self) -> None:
@@ -222,13 +225,13 @@ class Terminal:
             self._bar.close()
             self._bar = None
 
-    def hears(self) -> None:
-        """From now on a signal ends the command in order."""
+    def report_signals_handled(self) -> None:
+        """Tell ``--metrics`` that from now on a signal ends the command in order."""
         if self._metrics is not None:
             self._metrics.handles_signals = True
 
-    def leave(self) -> None:
-        """The command is at its end, and with it the numbers of ``--metrics``."""
+    def shut_down(self) -> None:
+        """Close the bar and the server of ``--metrics`` at the end of the command."""
         self.close()
         if self._server is not None:
             self._server.close()
@@ -236,9 +239,9 @@ class Terminal:
 
 
 @contextmanager
-def _own_terminal() -> Iterator[int]:
-    """The terminal of stdin, opened anew: it is read without waiting, and that changes nothing for who shares stdin, such as
-    the shell. stdin itself where its terminal can't be opened.
+def _open_terminal() -> Iterator[int]:
+    """The terminal of stdin, opened again: it is read without blocking, and that must not change the stdin that the shell
+    shares. stdin itself where its terminal can't be opened.
     """
     stdin = sys.stdin.fileno()
     try:
@@ -252,11 +255,11 @@ def _own_terminal() -> Iterator[int]:
         os.close(terminal)
 
 
-async def _typed_line(terminal: int) -> str:
-    """The next line that is typed. A terminal that is gone has said no.
+async def _read_line(terminal: int) -> str:
+    """The next line that is typed. A terminal that is gone means no.
 
-    A Ctrl-C makes the terminal throw away a line that it said was there. Who waited for that line to be read would hear of no
-    signal any more.
+    A Ctrl-C makes the terminal discard a line that it had reported as readable. A blocking read would then wait for the next
+    line, and no signal would be handled.
     """
     while True:
         await anyio.wait_readable(terminal)
@@ -268,67 +271,67 @@ async def _typed_line(terminal: int) -> str:
             return ""
 
 
-def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
-    """Run ``work`` with signals heard: the first one ends it in order, the second one at once."""
+def run_attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` and handle signals: the first one ends it in order, the second one at once."""
 
-    async def both() -> T | BatcheditError:
-        """The work and the ear for signals, until one of them ends it."""
-        results: list[T | BatcheditError] = []
+    async def run_with_signals() -> T | BatcheditError:
+        """Run the work beside the signal receiver, until one of them ends it."""
+        outcomes: list[T | BatcheditError] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_hear, host, tasks.cancel_scope)
+            tasks.start_soon(_receive_signals, host, tasks.cancel_scope)
             try:
-                results.append(await work())
+                outcomes.append(await work())
             except BatcheditError as error:
-                results.append(error)
-            except OSError as error:  # a traceback tells nobody what to do about a disk
-                results.append(DiskError(error))
+                outcomes.append(error)
+            except OSError as error:  # a traceback does not say what to do about a disk
+                outcomes.append(DiskError(error))
             tasks.cancel_scope.cancel()
-        return results[0] if results else host.stop.reason or InterruptedRunError(signal.SIGINT)
+        return outcomes[0] if outcomes else host.stop.reason or InterruptedRunError(signal.SIGINT)
 
     try:
-        result = anyio.run(both)
+        result = anyio.run(run_with_signals)
     finally:
         host.ended.set()
-        host.leave()
+        host.shut_down()
     if isinstance(result, BatcheditError):
         raise result
     return result
 
 
-def _ending_signals() -> list[signal.Signals]:
-    """The signals that end a run in order. A closed terminal (SIGHUP) is one of them: evenings end like that, and a POST
-    that is cut off is in doubt. Where it was ignored from the start (``nohup``), it stays ignored.
+def _list_ending_signals() -> list[signal.Signals]:
+    """The signals that end a run in order. A closed terminal (SIGHUP) is one of them: closing it is a usual way to leave, and
+    a POST that is cut off is in doubt. Where SIGHUP was ignored from the start (``nohup``), it stays ignored.
     """
-    heard = [signal.SIGINT, signal.SIGTERM]
+    ending_signals = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    return heard
+        ending_signals.append(signal.SIGHUP)
+    return ending_signals
 
 
-async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(*_ending_signals()) as signals:
-        host.hears()
-        async for number in signals:
+async def _receive_signals(host: Terminal, scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(*_list_ending_signals()) as signals:
+        host.report_signals_handled()
+        async for signal_number in signals:
             if host.stop.reason is not None:
-                _leave(number, "left at once")
-            threading.Thread(target=_leave_later, args=(host, number), daemon=True).start()
+                _exit_now(signal_number, "left at once")
+            threading.Thread(target=_exit_after_grace, args=(host, signal_number), daemon=True).start()
             host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")
-            if not host.stop.throw(InterruptedRunError(number)):
-                everything.cancel()
+            if not host.stop.throw(InterruptedRunError(signal_number)):
+                scope.cancel()
 
 
-def _leave(number: int, how: str) -> NoReturn:
-    """End the process here. What it was sending is in doubt, and the next one says so."""
+def _exit_now(signal_number: int, reason: str) -> NoReturn:
+    """End the process at once. What it was sending is in doubt, and the next process says so."""
     with suppress(OSError):  # the terminal may be gone
-        if not log_lines.asked():
+        if not log_lines.is_enabled():
             sys.stderr.write("\n")
-        log_lines.tell(f"batchedit: {how}; the same command goes on where it was", "left")
-        log_lines.end(128 + number)
+        log_lines.write_line(f"batchedit: {reason}; the same command goes on where it was", "left")
+        log_lines.write_end(128 + signal_number)
         sys.stderr.flush()
-    os._exit(128 + number)
+    os._exit(128 + signal_number)
 
 
-def _leave_later(host: Terminal, number: int) -> None:
-    """In a thread, for what holds the process back may be its event loop."""
+def _exit_after_grace(host: Terminal, signal_number: int) -> None:
+    """End the process after the grace period. Runs in a thread, because it may be the event loop that hangs."""
     if host.grace <= threading.TIMEOUT_MAX and not host.ended.wait(host.grace):
-        _leave(number, f"left after {host.grace:g} s of grace, with answers still on their way")
+        _exit_now(signal_number, f"left after {host.grace:g} s of grace, with answers still on their way")

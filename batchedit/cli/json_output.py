@@ -1,4 +1,4 @@
-"""``--json``: the one place where an object for a program is printed, errors too. Nothing else goes to stdout then."""
+"""``--json``: prints the one object on stdout, for errors too. Nothing else goes to stdout then."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from typing import Any
 
 from ..core.errors import BatcheditError
 from ..core.visible import escape_json_controls
-from .streams import whole_lines
+from .streams import keep_lines_whole
 
 SCHEMAS = Path(__file__).parent / "schemas"
 """``<name>.json``: the JSON Schema of each object, ``"schema": "batchedit/<name>/1"``."""
 VERSION = 1
-"""Raised when a field goes, changes its meaning or its type. New fields don't raise it."""
+"""Raised when a field is removed or changes its meaning or type; not for a new field."""
 
 
-def print_json(name: str, value: dict[str, Any]) -> None:
-    """One object with its schema's name, indented, on stdout."""
+def print_json(name: str, fields: dict[str, Any]) -> None:
+    """Print one object with its schema's name on stdout, indented."""
     import orjson  # noqa: PLC0415 - `--help` needs none of it
 
-    told = {"schema": f"batchedit/{name}/{VERSION}", **value}
-    text = escape_json_controls(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(errors="replace"))
-    print(text, file=whole_lines(sys.stdout))
+    payload = {"schema": f"batchedit/{name}/{VERSION}", **fields}
+    text = escape_json_controls(orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode(errors="replace"))
+    print(text, file=keep_lines_whole(sys.stdout))
 
 
-def is_asked_for(words: Sequence[str]) -> bool:
-    """Does the command line ask for JSON? Told from its words, for what is wrong with them must be said as JSON too."""
-    end = words.index("--") if "--" in words else len(words)
-    return "--json" in words[:end]
+def is_json_requested(arguments: Sequence[str]) -> bool:
+    """Does the command line ask for JSON? It is not parsed, because an error in parsing it must be printed as JSON too."""
+    end_of_options = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:end_of_options]
 
 
 def print_error(error: BatcheditError) -> None:
-    """An error as an object: its exit code, kind, message, hint and details; and the rows that can't be bought."""
-    from .json_values import invalid_value  # noqa: PLC0415 - `--help` needs none of it
+    """Print an error as an object: its exit code, kind, message, hint and details, and the rows that can't be bought."""
+    from .json_values import invalid_line_to_json  # noqa: PLC0415 - `--help` needs none of it
 
     plan = getattr(error, "plan", None)
-    invalid = [invalid_value(line) for line in plan.invalid] if plan is not None else []
+    invalid_lines = [invalid_line_to_json(line) for line in plan.invalid] if plan is not None else []
     message, *details = error.lines
-    print_problem(error.code, type(error).__name__, message, error.hint, details, invalid)
+    print_problem(error.code, type(error).__name__, message, error.hint, details, invalid_lines)
 
 
 def print_problem(
     code: int, kind: str, message: str, hint: str = "", details: Sequence[str] = (), invalid: Sequence[Any] = ()
 ) -> None:
-    """The same for what is no exception of ours."""
-    told = {
+    """Print an error that is no BatcheditError as an object."""
+    error_fields = {
         "code": code,
         "kind": kind,
         "message": message,
@@ -54,4 +54,4 @@ def print_problem(
         "details": list(details),
         "invalid": list(invalid),
     }
-    print_json("error", {"error": told})
+    print_json("error", {"error": error_fields})

@@ -1,7 +1,6 @@
-"""What ``--json`` says of each command's result, as plain values; ``schemas/`` describes them.
+"""The results of commands as plain values for ``--json``; ``schemas/`` describes them.
 
-Money is in US dollars, a number with at most six decimals (a micro-dollar is the smallest sum). Times are ISO 8601 in UTC.
-Rows have the sheet's own numbers.
+Money is in US dollars with at most six decimals (micro-dollars). Times are ISO 8601 in UTC. Row numbers are the sheet's.
 """
 
 from __future__ import annotations
@@ -25,55 +24,55 @@ if TYPE_CHECKING:
     from ..results.report import Report
 
 
-def usd(micros: int | None) -> float | None:
+def to_usd_number(micros: int | None) -> float | None:
     """Micro-dollars as dollars; None stays None."""
     return None if micros is None else to_json_usd(micros)
 
 
-def iso(at: float | None) -> str | None:
+def format_iso(at: float | None) -> str | None:
     """Epoch seconds as UTC, to the second; None stays None."""
-    from ..commands.live_file import format_utc as written  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.live_file import format_utc as format_live_time  # noqa: PLC0415 - `--help` needs none of it
 
-    return written(at)
+    return format_live_time(at)
 
 
-def plan_value(what: Plan) -> dict[str, Any]:
-    """Of ``plan``: what would be bought, what it costs, and every doubt about the sheet. ``invalid`` has the first rows."""
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """For ``plan``: what would be bought, what it costs, and the warnings about the sheet. ``invalid`` has the first rows."""
     return {
-        "source": what.source,
-        "folder": str(what.folder.absolute()),
-        "model": what.model,
-        "play_money": what.play,
-        "rows": what.rows,
-        "pictures": what.lines,
-        "to_buy": what.to_buy,
-        "edited": what.edited,
-        "had_before": what.reused,
-        "reused_from_other_runs": dict(what.other_runs.done),
+        "source": plan.source,
+        "folder": str(plan.folder.absolute()),
+        "model": plan.model,
+        "play_money": plan.play,
+        "rows": plan.rows,
+        "pictures": plan.lines,
+        "to_buy": plan.to_buy,
+        "edited": plan.edited,
+        "had_before": plan.reused,
+        "reused_from_other_runs": dict(plan.other_runs.done),
         "left_to_other_runs": [
             {"folder": folder, "state": state, "count": count}
-            for (folder, state), count in what.other_runs.left.items()
+            for (folder, state), count in plan.other_runs.left.items()
         ],
-        "twins": what.twins,
-        "beyond_limit": what.beyond,
-        "left_out": dict(what.left_out),
+        "twins": plan.twins,
+        "beyond_limit": plan.beyond,
+        "left_out": dict(plan.left_out),
         "usd": {
-            "price": usd(what.price) if what.price else None,
-            "estimate": usd(what.estimate) if what.price else None,
-            "max_cost": usd(what.max_cost),
-            "balance": usd(what.balance),
+            "price": to_usd_number(plan.price) if plan.price else None,
+            "estimate": to_usd_number(plan.estimate) if plan.price else None,
+            "max_cost": to_usd_number(plan.max_cost),
+            "balance": to_usd_number(plan.balance),
         },
-        "price_source": what.price_source if what.price else None,
-        "other_price": what.other_price or None,
-        "invalid_rows": what.invalid_rows,
-        "invalid": [invalid_value(line) for line in what.invalid],
-        "edits": [{"row": edit.row, "id": edit.id or None, "fields": list(edit.fields)} for edit in what.edits],
-        "notes": list(what.notes),
-        "warnings": list(what.every_warning),
+        "price_source": plan.price_source if plan.price else None,
+        "other_price": plan.other_price or None,
+        "invalid_rows": plan.invalid_rows,
+        "invalid": [invalid_line_to_json(line) for line in plan.invalid],
+        "edits": [{"row": edit.row, "id": edit.id or None, "fields": list(edit.fields)} for edit in plan.edits],
+        "notes": list(plan.notes),
+        "warnings": list(plan.every_warning),
     }
 
 
-def invalid_value(line: InvalidLine) -> dict[str, Any]:
+def invalid_line_to_json(line: InvalidLine) -> dict[str, Any]:
     """A row that can't become a job, with every reason."""
     problems = [
         {
@@ -86,93 +85,100 @@ def invalid_value(line: InvalidLine) -> dict[str, Any]:
     return {"row": line.row, "id": line.id or None, "problems": problems}
 
 
-def report_value(report: Report, *, going: bool = False) -> dict[str, Any]:
-    """Of ``run``, ``retry``, ``redo``, ``fetch``: what ``report.json`` says, the run's folder, and what to type next; nothing
-    where a process works on it (``going``).
+def report_to_json(report: Report, *, going: bool = False) -> dict[str, Any]:
+    """For ``run``, ``retry``, ``redo``, ``fetch``: the content of ``report.json``, the run's folder, and what to type next:
+    nothing while a process works on it (``going``).
     """
     from ..results.report import list_next_commands, list_next_steps  # noqa: PLC0415 - `--help` needs none of it
 
-    told = report.as_json()
+    report_fields = report.as_json()
     return {
         "folder": str(report.folder.absolute()),
-        **told,
+        **report_fields,
         "hint": report.hint or None,
         "next": [] if going else list(list_next_steps(report)),
         "commands": [] if going else [{"aim": aim, "command": command} for aim, command in list_next_commands(report)],
     }
 
 
-def status_value(now: LiveState, report: Report) -> dict[str, Any]:
-    """Of ``status``: how the run stands at this moment, and the same report as after a run."""
-    return {**now.as_json(), "report": report_value(report, going=now.alive)}
+def status_to_json(live_state: LiveState, report: Report) -> dict[str, Any]:
+    """For ``status``: the live state of the run, and the same report as after a run."""
+    return {**live_state.as_json(), "report": report_to_json(report, going=live_state.alive)}
 
 
-def runs_value(found: Iterable[ListedRun]) -> dict[str, Any]:
-    """Of ``runs``: one entry a run, the one used last first."""
-    return {"runs": [run.as_json() for run in found]}
+def runs_to_json(runs: Iterable[ListedRun]) -> dict[str, Any]:
+    """For ``runs``: one entry a run, the one used last first."""
+    return {"runs": [run.as_json() for run in runs]}
 
 
-def doubt_value(report: DoubtReport) -> dict[str, Any]:
-    """Of ``doubt``: what is still open, what was decided just now; ``report`` after a purchase, else None."""
+def doubt_report_to_json(report: DoubtReport) -> dict[str, Any]:
+    """For ``doubt``: the jobs that are open, and what was decided now; ``report`` after a purchase, else None."""
     return {
         "folder": str(report.folder.absolute()),
         "play_money": report.play,
         "adopted": report.adopted,
         "written_off": report.written_off,
-        "open": [_doubt(doubt) for doubt in report.open],
-        "report": None if report.bought is None else report_value(report.bought),
+        "open": [_doubt_to_json(doubt) for doubt in report.open],
+        "report": None if report.bought is None else report_to_json(report.bought),
         "exit_code": report.code,
     }
 
 
-def _doubt(doubt: Doubt) -> dict[str, Any]:
+def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
     record = doubt.record
-    paid = record.reserved or record.cost or 0
+    micros = record.reserved or record.cost or 0
     return {
         "name": record.job.name,
         "state": record.state.value,
         "rows": [{"row": row, "id": id_ or None} for row, id_ in doubt.rows],
-        "at": iso(record.submitted_at),
-        "usd": usd(paid) if paid else None,
+        "at": format_iso(record.submitted_at),
+        "usd": to_usd_number(micros) if micros else None,
         "message": record.problem.message if record.problem else None,
         "reply": doubt.reply or None,
     }
 
 
-def audit_value(folder: str, found: Audit) -> dict[str, Any]:
-    """Of ``audit``: sums over the whole log, and what does not fit. ``job`` 0 is the run as a whole."""
+def audit_to_json(folder: str, audit: Audit) -> dict[str, Any]:
+    """For ``audit``: sums over the whole log, and the findings. ``job`` 0 is the run as a whole."""
     return {
         "folder": folder,
-        "play_money": found.play,
-        "clean": found.clean,
-        "jobs": found.jobs,
-        "events": found.events,
-        "intentions": found.intentions,
-        "accepted": found.accepted,
-        "files": found.files,
-        "bytes": found.bytes,
-        "usd": {"spent": usd(found.spent), "reserved": usd(found.reserved)},
-        "findings": [{"job": f.job, "rows": list(f.rows), "what": f.problem} for f in found.findings],
+        "play_money": audit.play,
+        "clean": audit.clean,
+        "jobs": audit.jobs,
+        "events": audit.events,
+        "intentions": audit.intentions,
+        "accepted": audit.accepted,
+        "files": audit.files,
+        "bytes": audit.bytes,
+        "usd": {"spent": to_usd_number(audit.spent), "reserved": to_usd_number(audit.reserved)},
+        "findings": [
+            {"job": finding.job, "rows": list(finding.rows), "what": finding.problem} for finding in audit.findings
+        ],
     }
 
 
-def workers_value(found: Iterable[Worker]) -> dict[str, Any]:
-    """Of ``workers``: who works in the store, and who has ended within a day."""
-    return {"workers": [{**asdict(worker), "since": iso(worker.since), "heard": iso(worker.heard)} for worker in found]}
+def workers_to_json(workers: Iterable[Worker]) -> dict[str, Any]:
+    """For ``workers``: the workers of the store, and those that ended within a day."""
+    return {
+        "workers": [
+            {**asdict(worker), "since": format_iso(worker.since), "heard": format_iso(worker.heard)}
+            for worker in workers
+        ]
+    }
 
 
-def config_value(source: str, folder: str | None, file: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of ``config``: each setting by its name, ``{"value": …, "from": …}``; ``folder`` is None before the first run."""
+def config_to_json(source: str, folder: str | None, file: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """For ``config``: each setting by its name, ``{"value": …, "from": …}``; ``folder`` is None before the first run."""
     return {"source": source, "folder": folder, "settings_file": file, "settings": dict(settings)}
 
 
-def started_value(launch: Launch) -> dict[str, Any]:
-    """Of any command with ``--detach``: the process that goes on. ``exit_code`` where it is over already."""
+def launch_to_json(launch: Launch) -> dict[str, Any]:
+    """For a command with ``--detach``: the process that was started. ``exit_code`` is None while it runs."""
     return {
         "folder": str(launch.folder.absolute()),
         "pid": launch.pid,
         "host": launch.host,
-        "started_at": iso(launch.started_at),
+        "started_at": format_iso(launch.started_at),
         "log": str(launch.log.absolute()),
         "exit_code": launch.ended,
     }

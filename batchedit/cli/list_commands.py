@@ -1,4 +1,4 @@
-"""``batchedit runs``: the list, and a run that is taken over into a shared ledger."""
+"""``batchedit runs``: lists the runs, and takes a run over into a shared ledger."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from . import log_lines
 from .group import EPILOG, batchedit
 from .json_output import print_json
-from .json_values import runs_value
-from .options import JSON_OPTION, store_address
+from .json_values import runs_to_json
+from .options import JSON_OPTION, store_address_option
 
 
 @batchedit.command("runs", epilog=EPILOG)
 @click.option(
     "--import", "folder", metavar="FOLDER", help="Take this run over into the shared ledger, once and for all."
 )
-@store_address("Those of this shared ledger: postgresql://…")
+@store_address_option("Those of this shared ledger: postgresql://…")
 @JSON_OPTION
 def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
     """Your runs, wherever they lie: how each stands, what it cost, and what to type next.
@@ -31,33 +31,33 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
     """
     import os  # noqa: PLC0415 - `--help` needs none of it
 
-    from ..commands import runs as runlist  # noqa: PLC0415
+    from ..commands import runs as runs_command  # noqa: PLC0415
     from ..ledger.register import Register  # noqa: PLC0415
-    from .show import runs_text  # noqa: PLC0415
+    from .show import format_runs  # noqa: PLC0415
 
     if folder is not None:
-        return _import(Path(folder), url)
+        return _import_run(Path(folder), url)
     register = Register.from_environ(os.environ)
-    found = runlist.list_runs(register) if url is None else runlist.list_store_runs(url)
+    runs = runs_command.list_runs(register) if url is None else runs_command.list_store_runs(url)
     if register.problem:
-        log_lines.tell(f"warning: {register.problem}", "warning")
+        log_lines.write_line(f"warning: {register.problem}", "warning")
     if as_json:
-        print_json("runs", runs_value(found))
+        print_json("runs", runs_to_json(runs))
     else:
-        click.echo(runs_text(found))
+        click.echo(format_runs(runs))
     return 0
 
 
-def _import(folder: Path, url: str | None) -> int:
+def _import_run(folder: Path, url: str | None) -> int:
     from ..commands.import_run import import_run  # noqa: PLC0415 - `--help` needs none of it
     from ..commands.proof import format_audit  # noqa: PLC0415
 
     if url is None:
         raise UsageError("into which store?", hint=f"give its address with --store URL, or as {STORE_VARIABLE}")
-    done = import_run(folder, url)
-    for where, audit in (("the folder", done.before), (f"the store {done.where}", done.after)):
-        click.echo(to_one_line(f"{where}:"))
+    imported = import_run(folder, url)
+    for place, audit in (("the folder", imported.before), (f"the store {imported.where}", imported.after)):
+        click.echo(to_one_line(f"{place}:"))
         click.echo(as_lines(f"  {line}" for line in format_audit(audit)))
-    click.echo(to_one_line(f"{folder} buys nothing any more: its jobs are in the store, as the run {done.name}"))
-    click.echo(to_one_line(f"  → to go on: {format_command('run', done.name, '--store', done.where)}"))
+    click.echo(to_one_line(f"{folder} buys nothing any more: its jobs are in the store, as the run {imported.name}"))
+    click.echo(to_one_line(f"  → to go on: {format_command('run', imported.name, '--store', imported.where)}"))
     return 0

@@ -1,4 +1,4 @@
-"""``--log-json``: what is said on stderr besides a run's events is a JSON line too, so that nothing stands between them."""
+"""``--log-json``: every line on stderr is a JSON line, those of a run's events and all others."""
 
 from __future__ import annotations
 
@@ -11,120 +11,124 @@ import click
 from ..commands import CONFIRMED
 from ..core.errors import BatcheditError
 from ..core.visible import as_lines, to_one_line
-from .streams import whole_lines
+from .streams import keep_lines_whole
 
 
 @dataclass
 class _Log:
-    """What one command line has said so far. ``ended`` writes the run's own end, with its numbers and the exit code."""
+    """The log of one command line. ``write_run_end`` writes the end of the run, with its numbers and the exit code."""
 
-    asked: bool = False
+    enabled: bool = False
     command: str = ""
     started: bool = False
     stopped: str = ""
-    ended: Callable[[int], None] | None = None
+    write_run_end: Callable[[int], None] | None = None
 
 
 _log = _Log()
-TOLD_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel", CONFIRMED})
-"""Commands whose start the run itself tells, with its id, once there is one."""
+LOGGED_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel", CONFIRMED})
+"""Commands whose start is logged by their run, with the run's id."""
 _FALSE = frozenset({"", "0", "false", "no", "off", "n", "f"})
 
 
-def begin(words: Sequence[str], environ: Mapping[str, str]) -> None:
-    """A command line begins: does it, or the environment, ask for JSON lines? Its words may be wrong, and are not parsed."""
+def begin_log(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Begin the log of a command line: of JSON lines where an argument or the environment asks for them. The arguments may be
+    wrong, and are not parsed.
+    """
     global _log  # noqa: PLW0603 - the process' one log; tests have several command lines in a process
-    end = words.index("--") if "--" in words else len(words)
-    told = environ.get("BATCHEDIT_LOG_JSON", "").strip().lower()
-    _log = _Log(asked="--log-json" in words[:end] or told not in _FALSE)
+    end_of_options = arguments.index("--") if "--" in arguments else len(arguments)
+    from_environment = environ.get("BATCHEDIT_LOG_JSON", "").strip().lower()
+    _log = _Log(enabled="--log-json" in arguments[:end_of_options] or from_environment not in _FALSE)
 
 
-def ask() -> None:
-    """A settings file asks for them."""
-    _log.asked = True
-    _start()
+def enable() -> None:
+    """Write JSON lines from now on: a settings file asks for them."""
+    _log.enabled = True
+    _write_start_unless_run_does()
 
 
-def asked() -> bool:
-    """Are they asked for?"""
-    return _log.asked
+def is_enabled() -> bool:
+    """Are JSON lines asked for?"""
+    return _log.enabled
 
 
-def command(name: str) -> None:
-    """The command line is for the command ``name``."""
+def set_command(name: str) -> None:
+    """Set the name of the command that the log is about."""
     _log.command = name
-    _start()
+    _write_start_unless_run_does()
 
 
-def _start() -> None:
-    if _log.asked and _log.command and _log.command not in TOLD_BY_THE_RUN:
-        _tell_start()
+def _write_start_unless_run_does() -> None:
+    if _log.enabled and _log.command and _log.command not in LOGGED_BY_THE_RUN:
+        _write_start()
 
 
-def _tell_start() -> None:
+def _write_start() -> None:
     if not _log.started:
         _log.started = True
         name = _log.command or "batchedit"
         note("started", f"{name} starts", command=name)
 
 
-def stops(why: str) -> None:
-    """``why`` ends the command, and is told next. One that failed before it came to its run has told no start by now."""
+def record_stop(why: str) -> None:
+    """Note that ``why`` ends the command. A command that failed before its run began has logged no start by then."""
     _log.stopped = why
-    if _log.asked:
-        _tell_start()
+    if _log.enabled:
+        _write_start()
 
 
-def end(code: int) -> None:
-    """The command line is over, with the exit code ``code``: its last line."""
-    if not _log.asked:
+def write_end(code: int) -> None:
+    """Write the last line of the log: the command has ended with the exit code ``code``."""
+    if not _log.enabled:
         return
-    _tell_start()
-    if _log.ended is not None:
-        _log.ended(code)
+    _write_start()
+    if _log.write_run_end is not None:
+        _log.write_run_end(code)
         return
     name = _log.command or "batchedit"
     stopped = {"stopped": _log.stopped} if _log.stopped else {}
     note("ended", f"{name} ends", command=name, exit_code=code, **stopped)
 
 
-def run_starts() -> None:
-    """The run has told its start: it is the command's, if that has told none."""
+def note_run_start() -> None:
+    """Note that the run has logged its start, which is the command's start too."""
     _log.started = True
 
 
-def run_ends(write: Callable[[int], None]) -> bool:
-    """Keep the run's end, which ``write`` writes with an exit code, until ``end``. False where the command tells its own."""
-    if _log.command not in TOLD_BY_THE_RUN:
+def defer_run_end(write: Callable[[int], None]) -> bool:
+    """Keep ``write``, which writes the run's end with an exit code, until ``write_end``. False for a command that logs its
+    end itself.
+    """
+    if _log.command not in LOGGED_BY_THE_RUN:
         return False
-    _log.ended = write
+    _log.write_run_end = write
     return True
 
 
 def note(name: str, message: str, **details: object) -> None:
-    """One JSON line on stderr."""
+    """Write one JSON line on stderr."""
     from ..commands.observers import JsonLines  # noqa: PLC0415 - `--help` needs none of it
 
-    JsonLines(whole_lines(sys.stderr)).note(name, message, **details)
+    JsonLines(keep_lines_whole(sys.stderr)).note(name, message, **details)
 
 
-def tell(text: str, name: str = "note") -> None:
-    """A line for the person on stderr, or the same as a JSON line."""
-    if asked():
+def write_line(text: str, name: str = "note") -> None:
+    """Write a line on stderr: as text, or as a JSON line."""
+    if is_enabled():
         note(name, text)
     else:
         click.echo(to_one_line(text), err=True)
 
 
-def complain(error: BatcheditError) -> None:
-    """What ended the command: in lines, or as one JSON line."""
-    complain_of(error.code, type(error).__name__, error.lines, error.hint)
+def write_error(error: BatcheditError) -> None:
+    """Write the error that ended the command: as text, or as one JSON line."""
+    write_problem(error.code, type(error).__name__, error.lines, error.hint)
 
 
-def complain_of(code: int, kind: str, lines: Sequence[str], hint: str = "") -> None:
-    """The same for what is no exception of ours."""
+def write_problem(code: int, kind: str, lines: Sequence[str], hint: str = "") -> None:
+    """Write an error that is no BatcheditError: as text, or as one JSON line."""
     message, *details = lines
-    if asked():
+    if is_enabled():
         note("error", message, code=code, kind=kind, hint=hint or None, details=details)
         return
     text = as_lines([f"batchedit: {message}", *details, *([f"  → {hint}"] if hint else [])])

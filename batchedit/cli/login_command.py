@@ -1,4 +1,4 @@
-"""``batchedit login``: a token is kept, so that no terminal needs to be told it again."""
+"""``batchedit login``: keeps a token, so that it is not typed in each terminal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ def login(*, in_file: bool) -> int:
 
     from ..commands.token import keep_token  # noqa: PLC0415
 
-    asks = sys.stdin.isatty()
-    text = click.prompt("API token", hide_input=True, err=True) if asks else sys.stdin.readline()
-    kept = keep_token(text, os.environ, in_file=in_file)
-    click.echo(to_one_line(f"the token is kept in {kept.where}"))
-    if kept.hint:
-        click.echo(to_one_line(f"  to keep it in this machine's keyring: {kept.hint}, then type this again"), err=True)
-    if kept.hidden_by:
-        log_lines.tell(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
+    is_terminal = sys.stdin.isatty()
+    text = click.prompt("API token", hide_input=True, err=True) if is_terminal else sys.stdin.readline()
+    kept_token = keep_token(text, os.environ, in_file=in_file)
+    click.echo(to_one_line(f"the token is kept in {kept_token.where}"))
+    if kept_token.hint:
+        click.echo(
+            to_one_line(f"  to keep it in this machine's keyring: {kept_token.hint}, then type this again"), err=True
+        )
+    if kept_token.hidden_by:
+        log_lines.write_line(
+            f"warning: {kept_token.hidden_by} is set and goes before it: unset {kept_token.hidden_by}", "warning"
+        )
     return 0

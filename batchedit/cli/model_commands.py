@@ -10,7 +10,7 @@ import click
 
 from ..core.visible import as_lines
 from .group import command
-from .options import COMMON_OPTIONS, SERVICE_OPTIONS, given, options
+from .options import COMMON_OPTIONS, SERVICE_OPTIONS, options, read_given_options
 
 
 @command("models")
@@ -24,32 +24,34 @@ def models(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
     from ..commands.models import list_models, show_model  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
 
-    settings, host = Settings(**given(ctx)), _host(ctx)
+    settings, host = Settings(**read_given_options(ctx)), _make_host(ctx)
     if len(words) == 2 and words[0] == "show":
         model = anyio.run(partial(show_model, words[1], settings, host))
-        click.echo(as_lines([*_model_lines(model), *_input_lines(model.schema)]))
+        click.echo(as_lines([*_format_model(model), *_format_inputs(model.schema)]))
         return 0
-    found = anyio.run(partial(list_models, " ".join(words), settings, host))
-    click.echo(as_lines([line for model in found for line in _model_lines(model)] or ["no model has that in its name"]))
-    return 0 if found else 66
+    found_models = anyio.run(partial(list_models, " ".join(words), settings, host))
+    click.echo(
+        as_lines([line for model in found_models for line in _format_model(model)] or ["no model has that in its name"])
+    )
+    return 0 if found_models else 66
 
 
-def _host(ctx: click.Context) -> Any:
+def _make_host(ctx: click.Context) -> Any:
     from ..commands.trust import keep_typed  # noqa: PLC0415
     from .host import Terminal  # noqa: PLC0415
 
-    params, typed = ctx.params, given(ctx)
+    params, options_given = ctx.params, read_given_options(ctx)
     host = Terminal(
         yes=False, never_asks=True, quiet=params["quiet"], log_json=params["log_json"], verbose=params["verbose"]
     )
-    if warning := keep_typed(os.environ, typed.get("base_url"), typed.get("allow_hosts", ())):
+    if warning := keep_typed(os.environ, options_given.get("base_url"), options_given.get("allow_hosts", ())):
         host.warn(warning.removeprefix("warning: "))
     return host
 
 
-def _model_lines(model: Any) -> list[str]:
-    told = [model.id, *filter(None, (model.name if model.name != model.id else "", model.price))]
-    lines = ["  ".join(told)]
+def _format_model(model: Any) -> list[str]:
+    title_parts = [model.id, *filter(None, (model.name if model.name != model.id else "", model.price))]
+    lines = ["  ".join(title_parts)]
     if model.inputs:
         lines.append(f"  inputs  {', '.join(model.inputs)}")
     if model.note:
@@ -57,8 +59,8 @@ def _model_lines(model: Any) -> list[str]:
     return lines
 
 
-def _input_lines(schema: Any) -> list[str]:
+def _format_inputs(schema: Any) -> list[str]:
     from ..importers.new_manifest import explain_columns  # noqa: PLC0415 - `--help` needs none of it
 
-    told = explain_columns(schema) if schema else {}
-    return [f"  {name:<18}{text}" for name, text in told.items() if name != "sku"]
+    explanations = explain_columns(schema) if schema else {}
+    return [f"  {name:<18}{text}" for name, text in explanations.items() if name != "sku"]

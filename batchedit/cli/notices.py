@@ -1,4 +1,4 @@
-"""What ``--notify`` sends: started, the canary waits, stopped and why, finished; each with what to do next."""
+"""The messages of ``--notify``: started, the canary waits, stopped and why, finished; each with what to do next."""
 
 from __future__ import annotations
 
@@ -23,92 +23,99 @@ from ..results.report import Report, list_next_steps
 from ..review.notify import Pictures, build_notice, no_pictures
 from ..run_folder import shorten_path
 
-_OF_THE_RUN = frozenset({0, 1, 75, 76})
-"""Exit codes that say how a run stands, and not what became of one process."""
+_RUN_EXIT_CODES = frozenset({0, 1, 75, 76})
+"""Exit codes that tell the state of a run, and not of one process."""
 
 
-def started(quote: Quote) -> dict[str, Any]:
-    """A yes was said: it buys."""
+def describe_start(quote: Quote) -> dict[str, Any]:
+    """The run was confirmed and buys."""
     folder = quote.plan.folder
-    price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
-    rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
+    price_text = f" for about {format_usd(quote.estimate)}{_label_play(quote)}" if quote.price else ""
+    rest_text = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
     lines = [
-        f"{_name(folder)} has started: {pluralize(quote.count, 'picture')}{price}{rest}",
+        f"{_name_run(folder)} has started: {pluralize(quote.count, 'picture')}{price_text}{rest_text}",
         f"→ to see how it goes: {format_command('status', shorten_path(folder), '--watch')}",
     ]
-    return build_notice(_name(folder), None, as_lines(lines), "started")
+    return build_notice(_name_run(folder), None, as_lines(lines), "started")
 
 
-def canary_waits(quote: Quote) -> dict[str, Any]:
-    """The first few are bought, and the question about the rest stands at the terminal."""
+def describe_waiting_canary(quote: Quote) -> dict[str, Any]:
+    """The canary is bought, and the terminal asks about the rest."""
     folder, canary = quote.plan.folder, quote.canary
     assert canary is not None
-    price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
-    spent = f"{format_usd(canary.cost)} spent{_play(quote)}"
+    price_text = f" for about {format_usd(quote.estimate)}{_label_play(quote)}" if quote.price else ""
+    spent_text = f"{format_usd(canary.cost)} spent{_label_play(quote)}"
+    verb_text = "is" if canary.jobs == 1 else "are"
     lines = [
-        f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent}",
-        f"The other {quote.count:,} wait for your yes{price}.",
+        f"{_name_run(folder)}: {canary.done:,} of the first {canary.jobs:,} {verb_text} there, {spent_text}",
+        f"The other {quote.count:,} wait for your yes{price_text}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
         f"→ look at them: {quote_word(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
-    return build_notice(_name(folder), None, as_lines(lines), "canary_waiting")
+    return build_notice(_name_run(folder), None, as_lines(lines), "canary_waiting")
 
 
-def pictures(run_folder: Path) -> Pictures:
-    """The first few pictures of the run, small, for a channel that takes any."""
-    from ..commands.small_pictures import read_first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
+def make_picture_loader(folder: Path) -> Pictures:
+    """A function that loads the first few pictures of the run, small, for a channel that takes pictures."""
+    from ..commands.small_pictures import read_first_pictures  # noqa: PLC0415 - Pillow, which a text does not need
 
-    return partial(read_first_pictures, run_folder)
+    return partial(read_first_pictures, folder)
 
 
-def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
-    """The run is over: with everything, with failures, or stopped early and why. ``others``: for this worker alone, and
-    others go on.
+def describe_end(report: Report, *, others_remain: bool = False) -> dict[str, Any]:
+    """The run has ended: complete, with failures, or stopped early and why. ``others_remain``: it has ended for this worker
+    alone, and other workers go on.
     """
     done, counts = report.counts.of(State.DONE), report.counts
     event = "canary_waiting" if report.rest_waits else "stopped" if report.halted else "finished"
-    word = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
-    wanted = sum(counts.by_state.values())
-    spent = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
-    head = _stopped(_name(report.folder)) if others else f"{_name(report.folder)} {word}"
+    status_text = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
+    job_count = sum(counts.by_state.values())
+    spent_text = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
+    first_line = (
+        _describe_stopped_worker(_name_run(report.folder))
+        if others_remain
+        else f"{_name_run(report.folder)} {status_text}"
+    )
     lines = [
-        f"{head}: {done:,} of {pluralize(wanted, 'picture')}, {spent}",
+        f"{first_line}: {done:,} of {pluralize(job_count, 'picture')}, {spent_text}",
         *([f"why: {report.halted}"] if report.halted else []),
     ]
-    not_done = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in not_done if counts.of(state)):
-        lines.append(told)
+    unfinished_states = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    if not_done_text := ", ".join(
+        f"{counts.of(state):,} {state.replace('_', ' ')}" for state in unfinished_states if counts.of(state)
+    ):
+        lines.append(not_done_text)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in list_next_steps(report)]
     return build_notice(report.folder.name, report.as_json(), as_lines(lines), event)
 
 
-def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
-    """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
-    others = error is not None and others_go_on(given["store"], error.code)
+def describe_worker_end(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
+    """A worker leaves the run ``name`` of the store in ``given``: because of ``error``, or because nothing is left to do."""
+    others_remain = error is not None and is_end_of_this_worker_only(given["store"], error.code)
     try:
         folder, report = read_store_status(name, given)
-    except BatcheditError as unread:
-        return broken(name, error or unread, others=others), no_pictures
+    except BatcheditError as read_error:
+        return describe_failure(name, error or read_error, others_remain=others_remain), no_pictures
     if error is not None:
         report = replace(report, halted=str(error), hint=error.hint)
-    return ended(report, others=others), pictures(folder.path)
+    return describe_end(report, others_remain=others_remain), make_picture_loader(folder.path)
 
 
-def others_go_on(store: str | None, code: int) -> bool:
+def is_end_of_this_worker_only(store: str | None, code: int) -> bool:
     """Does the exit code ``code`` end this worker alone, while others of the ``store`` work?"""
-    return store is not None and code not in _OF_THE_RUN and has_other_workers(store)
+    return store is not None and code not in _RUN_EXIT_CODES and has_other_workers(store)
 
 
-def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:
-    """Says of a channel, an address, and a message whether the channel has yet to hear of it: each worker of a run in the
-    store sends one at its end, and they all say the same. A reason that is one process's own is always told, and so is
-    everything while the store can't be asked.
+def make_news_check(store: str) -> Callable[[str, dict[str, Any]], bool]:
+    """A function of a channel's address and a message: has the message not been sent to the channel yet? Each worker of a run
+    in the store sends one at its end, and all have the same content. True for a message that is about one process alone, and
+    while the store does not answer.
     """
 
-    def first(channel: str, content: dict[str, Any]) -> bool:
-        """Has ``channel`` yet to hear of it?"""
+    def is_news(channel: str, content: dict[str, Any]) -> bool:
+        """Has ``content`` not been sent to ``channel`` yet?"""
         report = content["report"]
         if report is None and content["event"] != "started":
             return True
@@ -118,32 +125,32 @@ def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:
         except BatcheditError:
             return True
 
-    return first
+    return is_news
 
 
-def broken(name: str, error: BaseException, *, others: bool = False) -> dict[str, Any]:
-    """It ended without a report. ``name`` is what was typed for the run. ``others`` as ``ended`` takes it."""
-    why = [str(error) or type(error).__name__]
+def describe_failure(name: str, error: BaseException, *, others_remain: bool = False) -> dict[str, Any]:
+    """The command ended without a report. ``name`` is what was typed for the run. ``others_remain``: see ``describe_end``."""
+    reasons = [str(error) or type(error).__name__]
     hint = ""
     if isinstance(error, BatcheditError):
-        why, hint = list(error.lines), error.hint
-    told = Path(name).stem or name
+        reasons, hint = list(error.lines), error.hint
+    run_name = Path(name).stem or name
     lines = [
-        _stopped(told) if others else f"{told} has stopped",
-        f"why: {why[0]}",
-        *why[1:4],
+        _describe_stopped_worker(run_name) if others_remain else f"{run_name} has stopped",
+        f"why: {reasons[0]}",
+        *reasons[1:4],
         *([f"→ {hint}"] if hint else []),
     ]
-    return build_notice(told, None, as_lines(lines), "stopped")
+    return build_notice(run_name, None, as_lines(lines), "stopped")
 
 
-def _stopped(name: str) -> str:
+def _describe_stopped_worker(name: str) -> str:
     return f"a worker of {name} has stopped, others go on"
 
 
-def _name(folder: Path) -> str:
+def _name_run(folder: Path) -> str:
     return folder.absolute().name
 
 
-def _play(quote: Quote) -> str:
+def _label_play(quote: Quote) -> str:
     return label_play(quote.plan.play)

@@ -1,4 +1,4 @@
-"""Options: each once, with its environment twin and how its text becomes a setting, in the groups that the help shows."""
+"""The options of all commands, in the groups that the help shows: each with its environment variable and its parser."""
 
 from __future__ import annotations
 
@@ -11,35 +11,47 @@ from click.core import ParameterSource
 
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .completion import complete_column
-from .option_values import cap, comma_list, concurrency, failures, lists, moment, pairs, rate, usd
+from .option_values import (
+    parse_cap,
+    parse_concurrency,
+    parse_dollars,
+    parse_failure_limit,
+    parse_lists,
+    parse_pairs,
+    parse_rate,
+    parse_time_of_day,
+    split_commas,
+)
 
 CONFIG_NAME = "batchedit.toml"
 
 
 class Setting(click.Option):
-    """An option that can stand in the environment as BATCHEDIT_NAME; several values are set apart there by what ``between``,
-    a pattern, matches: by ``;``.
+    """An option that can also be given in the environment, as BATCHEDIT_NAME. ``separator_pattern`` separates several values
+    there; the default is ``;`` or a line end.
     """
 
-    def __init__(self, declarations: Iterable[str], *args: Any, between: str = r"[;\n]", **kwargs: Any) -> None:
+    def __init__(
+        self, declarations: Iterable[str], *args: Any, separator_pattern: str = r"[;\n]", **kwargs: Any
+    ) -> None:
         super().__init__(list(declarations), *args, **kwargs)
-        self._between = between
-        long = max(self.opts, key=len).lstrip("-")
-        self.key = long.replace("-", "_")
+        self._separator_pattern = separator_pattern
+        longest_name = max(self.opts, key=len).lstrip("-")
+        self.key = longest_name.replace("-", "_")
         self.envvar = f"BATCHEDIT_{self.key.upper()}"
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Click splits at blanks, which stand in column names."""
+        """Split at ``separator_pattern``. Click splits at blanks, which column names may contain."""
         if not self.multiple:
             return super().value_from_envvar(ctx)
         text = self.resolve_envvar_value(ctx)
-        return [part.strip() for part in re.split(self._between, text) if part.strip()] if text else None
+        return [part.strip() for part in re.split(self._separator_pattern, text) if part.strip()] if text else None
 
 
 Convert = Callable[[Any], Any]
 
 
-def _converted(convert: Convert | None) -> Callable[[click.Context, click.Parameter, Any], Any] | None:
+def _make_callback(convert: Convert | None) -> Callable[[click.Context, click.Parameter, Any], Any] | None:
     if convert is None:
         return None
     return lambda _ctx, _param, value: convert(value)
@@ -47,7 +59,7 @@ def _converted(convert: Convert | None) -> Callable[[click.Context, click.Parame
 
 def setting(*names: str, convert: Convert | None = None, **kwargs: Any) -> Callable[[Any], Any]:
     """An option as a decorator."""
-    return click.option(*names, cls=Setting, callback=_converted(convert), **kwargs)
+    return click.option(*names, cls=Setting, callback=_make_callback(convert), **kwargs)
 
 
 MANIFEST_OPTIONS = (
@@ -59,25 +71,27 @@ MANIFEST_OPTIONS = (
         multiple=True,
         shell_complete=complete_column,
         metavar="FIELD=COLUMN",
-        convert=pairs,
+        convert=parse_pairs,
         help="Which column an input comes from.",
     ),
-    setting("--set", multiple=True, metavar="FIELD=VALUE", convert=pairs, help="One value of an input for all rows."),
-    setting("--sizes", metavar="LIST", convert=comma_list, help="Every row in each of these sizes, e.g. 1:1,2:3."),
+    setting(
+        "--set", multiple=True, metavar="FIELD=VALUE", convert=parse_pairs, help="One value of an input for all rows."
+    ),
+    setting("--sizes", metavar="LIST", convert=split_commas, help="Every row in each of these sizes, e.g. 1:1,2:3."),
     setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
     setting(
         "--for",
         "over",
         multiple=True,
         metavar="COLUMN=A,B",
-        convert=lists,
+        convert=parse_lists,
         help="Every row with each of these values.",
     ),
     setting(
         "--fill-down",
         shell_complete=complete_column,
         metavar="LIST",
-        convert=comma_list,
+        convert=split_commas,
         help="Columns whose value carries down within an id.",
     ),
     setting(
@@ -113,7 +127,9 @@ MANIFEST_OPTIONS = (
     ),
     setting("--no-check-images", is_flag=True, help="Ask no link at all, not even the first 20."),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
-    setting("--price", metavar="USD", convert=usd, help="What one picture costs.  [default: the catalogue's]"),
+    setting(
+        "--price", metavar="USD", convert=parse_dollars, help="What one picture costs.  [default: the catalogue's]"
+    ),
 )
 
 MODEL_OPTIONS = MANIFEST_OPTIONS[:2]
@@ -131,20 +147,20 @@ CANARY_OPTION = setting(
 )
 
 LIMIT_OPTIONS = (
-    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=concurrency,
+    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=parse_concurrency,
             help="Jobs in flight.  [default: 20]"),
-    setting("--rate", metavar="N/s|N/m", convert=rate, help="At most so many submissions."),
-    setting("--max-cost", metavar="USD|none", convert=cap,
+    setting("--rate", metavar="N/s|N/m", convert=parse_rate, help="At most so many submissions."),
+    setting("--max-cost", metavar="USD|none", convert=parse_cap,
             help="Never spend more than this on this run, all in all; kept until another is given, none lifts it."),
-    setting("--stop-after-failures", metavar="N|P%", convert=failures,
+    setting("--stop-after-failures", metavar="N|P%", convert=parse_failure_limit,
             help="Stop buying then.  [default: when the first 20 finished jobs all failed]"),
-    setting("--until", metavar="HH:MM", convert=moment, help="Stop buying at this time of day."),
+    setting("--until", metavar="HH:MM", convert=parse_time_of_day, help="Stop buying at this time of day."),
     setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S",
             help="Look every S seconds instead of learning when."),
 )  # fmt: skip
 
-WORK_OPTIONS = tuple(LIMIT_OPTIONS[place] for place in (0, 1, 5))
-"""What one worker may say of itself. The cap, and when to stop buying, are the run's."""
+WORK_OPTIONS = tuple(LIMIT_OPTIONS[index] for index in (0, 1, 5))
+"""The limits that one worker may set for itself. The cap, and when to stop buying, belong to the run."""
 
 BUYING_OPTIONS = (
     *LIMIT_OPTIONS,
@@ -172,8 +188,8 @@ MINE_OPTION = setting(
 STORE_OPTION = setting("--store", metavar="URL", help="A ledger shared with others: postgresql://user@host/database.")
 
 
-def store_address(help_text: str = "The shared ledger: postgresql://…") -> Callable[[Any], Any]:
-    """``--store`` of a command that is about a store and no run: the address as ``url``."""
+def store_address_option(help_text: str = "The shared ledger: postgresql://…") -> Callable[[Any], Any]:
+    """``--store`` for a command that works on a store and not on a run. The parameter is called ``url``."""
     return click.option("--store", "url", metavar="URL", envvar=STORE_VARIABLE, help=help_text)
 
 
@@ -223,7 +239,7 @@ NOTIFY_OPTION = setting(
     "--notify",
     multiple=True,
     metavar="URL",
-    between=r"[;\n]\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)",  # a password in an address may hold a semicolon
+    separator_pattern=r"[;\n]\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)",  # a password in an address may hold a semicolon
     convert=lambda urls: tuple(dict.fromkeys(urls)),
     help="Say there that it started, waits, stopped and why, is finished: a Slack web hook, your own, or mailto://, … "
     "by Apprise; may be given again, and each is told.",
@@ -251,22 +267,22 @@ SANDBOX_OPTION = setting("--sandbox", is_flag=True, help="A local stand-in for t
 
 
 def options(*groups: Any) -> Callable[[Any], Any]:
-    """Several options or groups of them as one decorator, shown in this order."""
-    flat = [option for group in groups for option in (group if isinstance(group, tuple) else (group,))]
+    """Combine options and groups of options into one decorator. The help shows them in this order."""
+    decorators = [option for group in groups for option in (group if isinstance(group, tuple) else (group,))]
 
     def decorate(function: Any) -> Any:
-        for option in reversed(flat):
+        for option in reversed(decorators):
             function = option(function)
         return function
 
     return decorate
 
 
-def _keys(*groups: Any) -> frozenset[str]:
-    def nothing() -> None:
-        """To hang the options on."""
+def _collect_keys(*groups: Any) -> frozenset[str]:
+    def placeholder() -> None:
+        """Carries the options, so that click lists them."""
 
-    return frozenset(option.key for option in options(*groups)(nothing).__click_params__)
+    return frozenset(option.key for option in options(*groups)(placeholder).__click_params__)
 
 
 _GROUPS: Mapping[str, Any] = {
@@ -279,37 +295,37 @@ _GROUPS: Mapping[str, Any] = {
     "The service": SERVICE_OPTIONS,
     "Every command": COMMON_OPTIONS,
 }  # fmt: skip
-HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _keys(group)}
+HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _collect_keys(group)}
 """An option's key → the heading that the help shows it under."""
 ALL_KEYS = frozenset(HEADINGS) - {"detach", "metrics", "grace"}
-TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
+KEYS_OF_UNNAMED_FILE = _collect_keys(MANIFEST_OPTIONS) - {
     "price",  # the question would show it as what the pictures cost
     "image_root",  # it decides which files of this machine are sent
 }
-"""What a settings file that nobody named may set."""
+"""What a settings file may set that was found and not named with ``--config``."""
 LIMIT_KEYS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
-"""Without these more would be bought than their writer meant."""
+"""Settings that limit what is bought: without them more would be bought than the file's writer meant."""
 NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach", "metrics", "grace"})
 
 
-def given(ctx: click.Context) -> dict[str, Any]:
-    """What the person gave, by flag, environment or file: field of Settings → value."""
-    return {name: ctx.params[name] for name in origins(ctx)}
+def read_given_options(ctx: click.Context) -> dict[str, Any]:
+    """What was given by flag, environment or file: field of Settings → value."""
+    return {name: ctx.params[name] for name in find_origins(ctx)}
 
 
-def origins(ctx: click.Context) -> dict[str, str]:
-    """Field of Settings → where its value came from, for those that are no default."""
+def find_origins(ctx: click.Context) -> dict[str, str]:
+    """Field of Settings → where its value came from, for all that are not defaults."""
     return {
-        option.name: told
+        option.name: origin
         for option in ctx.command.params
         if isinstance(option, Setting)
         and option.name is not None
         and option.key not in NOT_SETTINGS
-        and (told := _origin(ctx, option))
+        and (origin := _find_origin(ctx, option))
     }
 
 
-def _origin(ctx: click.Context, option: Setting) -> str:
+def _find_origin(ctx: click.Context, option: Setting) -> str:
     match ctx.get_parameter_source(option.name or ""):
         case ParameterSource.COMMANDLINE | ParameterSource.PROMPT:
             return "flag"

@@ -1,4 +1,4 @@
-"""What a command came to: sent to ``--notify``, printed, and its exit code. The same here and in a process of its own."""
+"""The outcome of a command: sent to ``--notify``, printed, and its exit code. The same for a detached process."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import click
 
 from . import log_lines
 from .json_output import print_json
-from .json_values import report_value
+from .json_values import report_to_json
 
 
 @contextmanager
-def notifying(host: Any, name: str, store: str | None = None) -> Iterator[Callable[[Any], None]]:
-    """Send what becomes of the command ``name``: its report, to be handed in, or whatever ends the block instead. Of a run in
-    a ``store`` nothing is sent that another worker has sent.
+def notify_outcome(host: Any, name: str, store: str | None = None) -> Iterator[Callable[[Any], None]]:
+    """Send the outcome of the command ``name``: the report that the yielded function is called with, or the error that ends
+    the block. For a run in a ``store`` nothing is sent that another worker has sent.
     """
     from . import notices  # noqa: PLC0415 - `--help` needs none of it
 
     if store is not None:
-        host.notices.is_news = notices.first_to_tell(store)
+        host.notices.is_news = notices.make_news_check(store)
     try:
         yield lambda report: host.notices.send(
-            notices.ended(report, others=notices.others_go_on(store, report.code)), notices.pictures(report.folder)
+            notices.describe_end(report, others_remain=notices.is_end_of_this_worker_only(store, report.code)),
+            notices.make_picture_loader(report.folder),
         )
     except BaseException as error:
-        if not host.said_no:
+        if not host.confirmation_refused:
             host.notices.send(
-                notices.broken(name, error, others=notices.others_go_on(store, getattr(error, "code", 70)))
+                notices.describe_failure(
+                    name, error, others_remain=notices.is_end_of_this_worker_only(store, getattr(error, "code", 70))
+                )
             )
         raise
     finally:
@@ -38,14 +41,14 @@ def notifying(host: Any, name: str, store: str | None = None) -> Iterator[Callab
 
 def finish(report: Any, *, quiet: bool, as_json: bool = False) -> int:
     """Print the summary or one object, and return the exit code."""
-    from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
+    from .show import format_report  # noqa: PLC0415 - `--help` needs none of it
 
-    text = report_text(report)
+    text = format_report(report)
     if as_json:
-        print_json("report", report_value(report))
+        print_json("report", report_to_json(report))
     elif not (quiet and report.code == 0):
         click.echo(text)
     else:
         for warning in report.warnings:
-            log_lines.tell(f"warning: {warning}", "warning")
+            log_lines.write_line(f"warning: {warning}", "warning")
     return int(report.code)

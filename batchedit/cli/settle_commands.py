@@ -9,11 +9,11 @@ import click
 from ..core.steps import no_steps
 from ..core.typed import format_command
 from ..core.visible import as_lines, to_one_line
-from .commands import host_of, steps_of
+from .commands import make_host, make_steps
 from .completion import complete_run
 from .group import command
 from .json_output import print_json
-from .json_values import audit_value, doubt_value
+from .json_values import audit_to_json, doubt_report_to_json
 from .options import (
     COMMON_OPTIONS,
     JSON_OPTION,
@@ -23,8 +23,8 @@ from .options import (
     STORE_OPTION,
     STUCK_OPTION,
     YES_OPTION,
-    given,
     options,
+    read_given_options,
 )
 from .outcome import finish
 
@@ -36,14 +36,16 @@ from .outcome import finish
 def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
     from ..commands.cancel import cancel as cancel_queued  # noqa: PLC0415 - `--help` needs none of it
-    from .host import attended  # noqa: PLC0415
+    from .host import run_attended  # noqa: PLC0415
 
-    host = host_of(ctx)
-    folder, gone, running = attended(host, lambda: cancel_queued(run, given(ctx), host))
-    told = [f"{gone:,} cancelled"] if gone else []
-    told += [f"{running:,} too late: they run or have run, and are paid for"] if running else []
-    click.echo("; ".join(told) or "nothing is queued at the service")
-    if running:
+    host = make_host(ctx)
+    folder, cancelled_count, running_count = run_attended(
+        host, lambda: cancel_queued(run, read_given_options(ctx), host)
+    )
+    counts_text = [f"{cancelled_count:,} cancelled"] if cancelled_count else []
+    counts_text += [f"{running_count:,} too late: they run or have run, and are paid for"] if running_count else []
+    click.echo("; ".join(counts_text) or "nothing is queued at the service")
+    if running_count:
         click.echo(to_one_line(f"  → collect them: {format_command('fetch', folder)}"))
     return 0
 
@@ -76,35 +78,35 @@ def doubt(
     uncollected.
     """
     from ..commands.doubt import doubt as decide  # noqa: PLC0415 - `--help` needs none of it
-    from .host import attended  # noqa: PLC0415
-    from .option_values import pairs  # noqa: PLC0415
-    from .show import doubt_text  # noqa: PLC0415
+    from .host import run_attended  # noqa: PLC0415
+    from .option_values import parse_pairs  # noqa: PLC0415
+    from .show import format_doubt_report  # noqa: PLC0415
 
     if more and bool(buy_again) == bool(write_off):
         raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")
-    host = host_of(ctx)
-    report = attended(
+    host = make_host(ctx)
+    report = run_attended(
         host,
         lambda: decide(
             run,
-            given(ctx),
+            read_given_options(ctx),
             host,
-            pasted=pairs(pasted),
-            buy_again=_rows(buy_again, more if buy_again else ()),
-            write_off=_rows(write_off, more if write_off else ()),
+            pasted=parse_pairs(pasted),
+            buy_again=_split_rows(buy_again, more if buy_again else ()),
+            write_off=_split_rows(write_off, more if write_off else ()),
         ),
     )
     if as_json:
-        print_json("doubt", doubt_value(report))
+        print_json("doubt", doubt_report_to_json(report))
         return report.code
     if report.bought is not None:
         return finish(report.bought, quiet=ctx.params["quiet"])
-    click.echo(doubt_text(report))
+    click.echo(format_doubt_report(report))
     return report.code
 
 
-def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
-    return [name.strip() for value in (*values, *more) for name in value.split(",") if name.strip()]
+def _split_rows(values: tuple[str, ...], more_values: tuple[str, ...]) -> list[str]:
+    return [row.strip() for text in (*values, *more_values) for row in text.split(",") if row.strip()]
 
 
 @command("audit")
@@ -116,9 +118,9 @@ def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
     from ..commands.proof import format_audit  # noqa: PLC0415
 
-    folder, found = prove(run, given(ctx), no_steps if as_json else steps_of(ctx))
+    folder, audit_result = prove(run, read_given_options(ctx), no_steps if as_json else make_steps(ctx))
     if as_json:
-        print_json("audit", audit_value(str(folder.path.absolute()), found))
+        print_json("audit", audit_to_json(str(folder.path.absolute()), audit_result))
     else:
-        click.echo(as_lines([folder.path, *format_audit(found)]))
-    return 0 if found.clean else 1
+        click.echo(as_lines([folder.path, *format_audit(audit_result)]))
+    return 0 if audit_result.clean else 1

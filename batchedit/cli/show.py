@@ -1,4 +1,4 @@
-"""What the person reads: a plan, a report, and lists of rows with what is wrong in them. Text in, no decisions."""
+"""The text that is printed: plans, questions, reports, and tables of rows with their problems. It decides nothing."""
 
 from __future__ import annotations
 
@@ -29,190 +29,208 @@ from ..results.report import UNDER_WAY, Report, list_next_steps
 from ..run_folder import shorten_path
 
 SHOWN_ROWS = 20
-"""Behind every sum of a run whose service is the sandbox."""
+"""How many rows, files or problems a list shows at most."""
 
 
-def plan_text(what: Plan, *, examples: bool = True) -> str:
-    """The plan: what would be bought, what it would cost, what is wrong and what looks odd."""
-    lines = [f"{what.source}: {pluralize(what.rows, 'row')}, {what.model}"] if what.rows else [what.source]
-    lines += [f"  {name:<16}{value}" for name, value in _facts(what)]
+def format_plan(plan: Plan, *, examples: bool = True) -> str:
+    """The plan: what would be bought, what it would cost, notes, warnings and invalid rows."""
+    lines = [f"{plan.source}: {pluralize(plan.rows, 'row')}, {plan.model}"] if plan.rows else [plan.source]
+    lines += [f"  {name:<16}{value}" for name, value in _list_facts(plan)]
     if examples:
-        lines += _examples(what)
-    lines += [f"  note: {note}" for note in what.notes]
-    lines += [f"  warning: {warning}" for warning in what.every_warning]
-    if what.invalid:
-        lines += ["", *problem_table(what.invalid, what.invalid_rows, what.row_word)]
+        lines += _format_examples(plan)
+    lines += [f"  note: {note}" for note in plan.notes]
+    lines += [f"  warning: {warning}" for warning in plan.every_warning]
+    if plan.invalid:
+        lines += ["", *format_problem_table(plan.invalid, plan.invalid_rows, plan.row_word)]
     return as_lines(lines)
 
 
-def _facts(what: Plan) -> Iterator[tuple[str, str]]:
-    usable = what.rows - what.invalid_rows - sum(what.left_out.values())
-    if what.matrix and usable:
-        product = " × ".join(f"{count} {name}" for name, count in what.matrix)
-        yield "matrix", f"{pluralize(usable, 'row')} × {product} = {pluralize(what.lines, 'picture')}"
-    if not what.parts and (pictures := _since_last_time(what)):
-        yield "pictures", pictures
-    yield from (("reused", line) for line in describe_reused(what.other_runs))
-    yield from (("not bought", line) for line in describe_left(what.other_runs.left))
-    made_from = f"from {pluralize(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
-    yield "to buy", (made_from + _bought(what.to_buy, what) if what.to_buy else "nothing") + _parts(what)
-    if what.again:
-        yield "in doubt", f"{pluralize(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
-    if what.twins:
-        yield "twins", f"{pluralize(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
-    if what.beyond:
-        yield "beyond --limit", pluralize(what.beyond, "picture")
-    if what.left_out:
-        told = "; ".join(f"{pluralize(count, 'row')}: {why.removeprefix('is ')}" for why, count in what.left_out.items())
-        yield "left out", told
-    if what.invalid_rows:
-        yield "invalid", pluralize(what.invalid_rows, "row")
-    if what.to_buy:
-        yield "price", _price(what)
-    if cap := _cap(what):
-        yield "at most", cap
-    yield "results in", f"{what.folder}/"
+def _list_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    usable = plan.rows - plan.invalid_rows - sum(plan.left_out.values())
+    if plan.matrix and usable:
+        product_text = " × ".join(f"{count} {name}" for name, count in plan.matrix)
+        yield "matrix", f"{pluralize(usable, 'row')} × {product_text} = {pluralize(plan.lines, 'picture')}"
+    if not plan.parts and (counts_text := _format_picture_counts(plan)):
+        yield "pictures", counts_text
+    yield from (("reused", line) for line in describe_reused(plan.other_runs))
+    yield from (("not bought", line) for line in describe_left(plan.other_runs.left))
+    origin_text = f"from {pluralize(plan.inputs, 'picture')} of the sheet: " if plan.inputs else ""
+    yield (
+        "to buy",
+        (origin_text + _format_purchase(plan.to_buy, plan) if plan.to_buy else "nothing") + _format_parts(plan),
+    )
+    if plan.again:
+        yield "in doubt", f"{pluralize(plan.again, 'picture')} of these, bought again: --on-doubt buy-again"
+    if plan.twins:
+        yield "twins", f"{pluralize(plan.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
+    if plan.beyond:
+        yield "beyond --limit", pluralize(plan.beyond, "picture")
+    if plan.left_out:
+        left_out_text = "; ".join(
+            f"{pluralize(count, 'row')}: {why.removeprefix('is ')}" for why, count in plan.left_out.items()
+        )
+        yield "left out", left_out_text
+    if plan.invalid_rows:
+        yield "invalid", pluralize(plan.invalid_rows, "row")
+    if plan.to_buy:
+        yield "price", _format_price(plan)
+    if cap_text := _format_cap(plan):
+        yield "at most", cap_text
+    yield "results in", f"{plan.folder}/"
 
 
-def _price(what: Plan) -> str:
-    play = label_play(what.play)
-    if what.price:
-        each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
-        return f"{each}, {format_usd(what.estimate)} for what is new{play}"
-    if what.other_price:
-        return f"{what.other_price}{play} (the catalogue); what a picture costs is unknown: --price USD shows the sum"
+def _format_price(plan: Plan) -> str:
+    play = label_play(plan.play)
+    if plan.price:
+        price_text = f"{format_usd(plan.price)} {_format_priced_unit(plan)} ({plan.price_source})"
+        return f"{price_text}, {format_usd(plan.estimate)} for what is new{play}"
+    if plan.other_price:
+        return f"{plan.other_price}{play} (the catalogue); what a picture costs is unknown: --price USD shows the sum"
     return "unknown: no catalogue names it; --price USD shows the sum"
 
 
-def _priced_unit(what: Plan) -> str:
-    return "a picture" if what.outputs == 1 else f"a job of up to {pluralize(what.outputs, 'picture')}"
+def _format_priced_unit(plan: Plan) -> str:
+    return "a picture" if plan.outputs == 1 else f"a job of up to {pluralize(plan.outputs, 'picture')}"
 
 
-def _parts(what: Plan) -> str:
+def _format_parts(plan: Plan) -> str:
     """``: 5 failed, 2 moderated; 1 written off not included``."""
-    parts = ", ".join(f"{count:,} {name}" for name, count in what.parts if count)
-    left_out = ", ".join(f"{count:,} {name}" for name, count in what.not_meant if count)
-    return "".join((f": {parts}" if parts else "", f"; {left_out} not included" if left_out else ""))
+    parts_text = ", ".join(f"{count:,} {name}" for name, count in plan.parts if count)
+    excluded_text = ", ".join(f"{count:,} {name}" for name, count in plan.not_meant if count)
+    return "".join(
+        (f": {parts_text}" if parts_text else "", f"; {excluded_text} not included" if excluded_text else "")
+    )
 
 
-def _cap(what: Plan) -> str:
-    """The cap after a yes, and the one before if it is another; empty where there is none and was none."""
-    given, before = what.max_cost_given is not None, what.max_cost_before
-    was = f"; it was {format_usd(before)}" if before is not None and before != what.max_cost else ""
-    if what.max_cost is None:
-        return f"no limit (--max-cost none{was})" if was else ""
-    kept = f"this run's --max-cost {format_usd(what.max_cost)[1:]}; --max-cost none lifts it"
-    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept}){label_play(what.play)}"
+def _format_cap(plan: Plan) -> str:
+    """The cap once this is confirmed, and the previous one if it differs; empty where there is none and was none."""
+    is_given_now, previous_cap = plan.max_cost_given is not None, plan.max_cost_before
+    previous_text = (
+        f"; it was {format_usd(previous_cap)}" if previous_cap is not None and previous_cap != plan.max_cost else ""
+    )
+    if plan.max_cost is None:
+        return f"no limit (--max-cost none{previous_text})" if previous_text else ""
+    source_text = f"this run's --max-cost {format_usd(plan.max_cost)[1:]}; --max-cost none lifts it"
+    if is_given_now:
+        source_text = f"--max-cost{previous_text}"
+    return f"{format_usd(plan.max_cost)} ({source_text}){label_play(plan.play)}"
 
 
-def _since_last_time(what: Plan) -> str:
+def _format_picture_counts(plan: Plan) -> str:
     """``3 new, 1 edited (row 17: prompt), 996 done``."""
     parts = []
-    new = what.to_buy - what.left - what.edited
-    if new:
-        parts.append(f"{new:,} new")
-    if what.edited:
-        parts.append(f"{what.edited:,} edited ({_edits(what)})" if what.edits else f"{what.edited:,} edited")
-    if what.left:
-        parts.append(f"{what.left:,} not bought yet")
-    if done := what.reused - sum(what.others.values()):
-        parts.append(f"{done:,} done")
-    parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in what.others.items()]
-    if reused := what.other_runs.done.total():
-        parts.append(f"{reused:,} of other runs")
-    if left := what.other_runs.left.total():
-        parts.append(f"{left:,} left to other runs")
+    new_count = plan.to_buy - plan.left - plan.edited
+    if new_count:
+        parts.append(f"{new_count:,} new")
+    if plan.edited:
+        parts.append(f"{plan.edited:,} edited ({_format_edits(plan)})" if plan.edits else f"{plan.edited:,} edited")
+    if plan.left:
+        parts.append(f"{plan.left:,} not bought yet")
+    if done_count := plan.reused - sum(plan.others.values()):
+        parts.append(f"{done_count:,} done")
+    parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in plan.others.items()]
+    if reused_count := plan.other_runs.done.total():
+        parts.append(f"{reused_count:,} of other runs")
+    if left_count := plan.other_runs.left.total():
+        parts.append(f"{left_count:,} left to other runs")
     return ", ".join(parts)
 
 
-def _edits(what: Plan) -> str:
-    shown = [f"{format_row_label(what.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
-    return "; ".join(shown) + ("; …" if what.edited > len(shown) else "")
+def _format_edits(plan: Plan) -> str:
+    edit_texts = [f"{format_row_label(plan.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in plan.edits[:5]]
+    return "; ".join(edit_texts) + ("; …" if plan.edited > len(edit_texts) else "")
 
 
-def quote_text(quote: Quote) -> str:
-    """What stands above a question: the plan for the first one, then what has become of the last answer, or of the canary of
-    an earlier command.
+def format_quote(quote: Quote) -> str:
+    """The text above a question: the plan for the first question; later the canary, also that of an earlier command, or the
+    price that rose.
     """
     if quote.canary is not None:
-        tested = canary_text(quote.canary, quote.plan.folder, play=quote.plan.play)
-        return tested if quote.price_before else f"{plan_text(quote.plan)}\n{tested}"
+        canary_text = format_canary(quote.canary, quote.plan.folder, play=quote.plan.play)
+        return canary_text if quote.price_before else f"{format_plan(quote.plan)}\n{canary_text}"
     if quote.rose:
-        now, before = format_usd(quote.price), format_usd(quote.price_before)
-        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.plan.play)}"
-    return plan_text(quote.plan)
+        new_price, old_price = format_usd(quote.price), format_usd(quote.price_before)
+        return f"a picture was charged {new_price}, not {old_price} as it was quoted{label_play(quote.plan.play)}"
+    return format_plan(quote.plan)
 
 
-def _bought(count: int, what: Plan) -> str:
-    if what.outputs == 1:
+def _format_purchase(count: int, plan: Plan) -> str:
+    if plan.outputs == 1:
         return pluralize(count, "picture")
-    return f"{pluralize(count, 'job')} of up to {pluralize(what.outputs, 'picture')} each"
+    return f"{pluralize(count, 'job')} of up to {pluralize(plan.outputs, 'picture')} each"
 
 
-def question(quote: Quote) -> str:
-    """The question itself. It names everything that a yes allows, until the next question."""
+def format_question(quote: Quote) -> str:
+    """The question itself. It names everything that a yes allows until the next question."""
     play = label_play(quote.plan.play)
-    price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
-    what = _bought(quote.count, quote.plan)
+    price_text = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
+    purchase_text = _format_purchase(quote.count, quote.plan)
     if quote.rest:
-        what = f"{quote.count:,} first"
+        purchase_text = f"{quote.count:,} first"
     elif quote.price_before:
-        what = f"the other {quote.count:,}"
-    words = [f"Buy {what}{price}?"]
+        purchase_text = f"the other {quote.count:,}"
+    sentences = [f"Buy {purchase_text}{price_text}?"]
     if quote.rest:
-        words.append(f"You are asked again before the other {quote.rest:,}.")
+        sentences.append(f"You are asked again before the other {quote.rest:,}.")
     if quote.times > 1:
-        most = f" and {format_usd(quote.at_most * quote.price)}{play}" if quote.price else ""
-        words.append(f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most}.")
-    return " ".join(words)
+        most_text = f" and {format_usd(quote.at_most * quote.price)}{play}" if quote.price else ""
+        sentences.append(
+            f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most_text}."
+        )
+    return " ".join(sentences)
 
 
-def _examples(what: Plan) -> Iterator[str]:
+def _format_examples(plan: Plan) -> Iterator[str]:
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
-    for line in what.examples:
-        prompt = orjson.loads(line.job.inputs).get("prompt", "")
+    for example in plan.examples:
+        prompt = orjson.loads(example.job.inputs).get("prompt", "")
         text = textwrap.shorten(to_one_line(" ".join(str(prompt).split())), width=4 * width, placeholder=" …")
-        head = f"  {format_row_label(what.row_word, line.row, line.id)}: "
-        yield from textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+        label = f"  {format_row_label(plan.row_word, example.row, example.id)}: "
+        yield from textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label))
 
 
-def problem_table(invalid: Sequence[InvalidLine], total: int, word: str = "row") -> list[str]:
-    """Row, column and what is wrong, for the first rows; and how many more there are."""
-    found = [
-        (line.row, format_row_label(word, line.row, line.id), p.column, _what(p.column, p.value, p.reason))
+def format_problem_table(invalid: Sequence[InvalidLine], total: int, row_word: str = "row") -> list[str]:
+    """Row, column and problem of the first rows, and how many more there are."""
+    problems = [
+        (
+            line.row,
+            format_row_label(row_word, line.row, line.id),
+            problem.column,
+            _describe_problem(problem.column, problem.value, problem.reason),
+        )
         for line in invalid
-        for p in line.problems
+        for problem in line.problems
     ]
-    shown = [cells for _, *cells in found[:SHOWN_ROWS]]
-    wide = [max((len(row[i]) for row in shown), default=0) for i in (0, 1)]
-    lines = [f"  {row:<{wide[0]}}  {column:<{wide[1]}}  {text}".rstrip() for row, column, text in shown]
-    told = len({row for row, *_ in found[:SHOWN_ROWS]})
-    if total > told:
-        lines.append(f"  … and {pluralize(total - told, 'more row')}")
+    table_rows = [cells for _, *cells in problems[:SHOWN_ROWS]]
+    widths = [max((len(row[i]) for row in table_rows), default=0) for i in (0, 1)]
+    lines = [f"  {row:<{widths[0]}}  {column:<{widths[1]}}  {text}".rstrip() for row, column, text in table_rows]
+    shown_rows = len({row for row, *_ in problems[:SHOWN_ROWS]})
+    if total > shown_rows:
+        lines.append(f"  … and {pluralize(total - shown_rows, 'more row')}")
     return lines
 
 
-def _what(column: str, value: Any, reason: str) -> str:
-    return f"{value!r} {reason}" if column and value not in (None, "") else reason
+def _describe_problem(column: str, cell: Any, reason: str) -> str:
+    return f"{cell!r} {reason}" if column and cell not in (None, "") else reason
 
 
-def report_text(report: Report, *, going: bool = False) -> str:
-    """The summary after a run, and for ``status``. ``going``: a process works on it, so there is nothing to type."""
+def format_report(report: Report, *, going: bool = False) -> str:
+    """The summary after a run, and for ``status``. ``going``: a process works on it, so no next step is shown."""
     counts = report.counts
-    words = [f"{counts.of(State.DONE):,} done"]
+    parts = [f"{counts.of(State.DONE):,} done"]
     failed = counts.of(State.FAILED) - report.moderated - report.written_off
-    ended = [(failed, "failed"), (report.moderated, "moderated"), (report.written_off, "written off")]
-    other = (State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    ended += [(counts.of(state), state.replace("_", " ")) for state in other]
-    words += [f"{count:,} {name}" for count, name in ended if count]
+    ended_counts = [(failed, "failed"), (report.moderated, "moderated"), (report.written_off, "written off")]
+    other_states = (State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    ended_counts += [(counts.of(state), state.replace("_", " ")) for state in other_states]
+    parts += [f"{count:,} {name}" for count, name in ended_counts if count]
     under_way = counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
     if under_way:
-        words.append(f"{under_way:,} under way")
+        parts.append(f"{under_way:,} under way")
     if counts.of(State.PLANNED):
-        words.append(f"{counts.of(State.PLANNED):,} not bought yet")
+        parts.append(f"{counts.of(State.PLANNED):,} not bought yet")
     if report.invalid:
-        words.append(pluralize(report.invalid, "invalid row"))
-    lines = [f"{report.folder}: {', '.join(words)}", f"  money     {_money(report)}"]
+        parts.append(pluralize(report.invalid, "invalid row"))
+    lines = [f"{report.folder}: {', '.join(parts)}", f"  money     {_format_money(report)}"]
     if report.seconds_median is not None:
         p90 = f", nine in ten within {report.seconds_p90:g} s" if report.seconds_p90 is not None else ""
         lines.append(f"  time      {report.seconds_median:g} s a picture{p90}")
@@ -229,8 +247,8 @@ def report_text(report: Report, *, going: bool = False) -> str:
     return as_lines(lines)
 
 
-def runs_text(runs: Sequence[ListedRun]) -> str:
-    """Each run: its name, how it stands, its money, when it was last used, and what to type next."""
+def format_runs(runs: Sequence[ListedRun]) -> str:
+    """Each run: its name, state, money, when it was last used, and what to type next."""
     if not runs:
         return (
             "there is no run yet; a sheet begins one\n"
@@ -238,45 +256,47 @@ def runs_text(runs: Sequence[ListedRun]) -> str:
             f"  → a sheet to fill in, its columns explained: {format_command('template')}\n"
             f"  → how to run yours, and how to try it first with nothing bought: {format_command('run', '--help')}"
         )
-    return "\n\n".join(as_lines(_run_lines(run)) for run in runs)
+    return "\n\n".join(as_lines(_format_run(run)) for run in runs)
 
 
-def _run_lines(run: ListedRun) -> Iterator[str]:
+def _format_run(run: ListedRun) -> Iterator[str]:
     yield f"{run.folder.name} ({run.folder}): {run.state}"
     play = label_play(run.play)
-    if jobs := _jobs(run):
-        yield f"  jobs      {jobs}"
+    if job_counts := _format_job_counts(run):
+        yield f"  jobs      {job_counts}"
         yield f"  money     {format_sums(run.money.spent, (run.money.in_doubt, 'in doubt'))}{play}"
     if run.used_at:
         yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
     if run.why:
-        what = "process" if run.state == RUNNING else "stopped" if jobs else "problem"
-        yield f"  {what:<10}{run.why.removeprefix('stopped, ')}"
+        label = "process" if run.state == RUNNING else "stopped" if job_counts else "problem"
+        yield f"  {label:<10}{run.why.removeprefix('stopped, ')}"
     if run.aim:
         yield f"  → {run.aim}: {run.command}" if run.command else f"  → {run.aim}"
 
 
-def _jobs(run: ListedRun) -> str:
+def _format_job_counts(run: ListedRun) -> str:
     """``3 done, 1 in doubt, 5 to buy``; empty where there is none."""
-    ended = (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    words = [(run.counts.of(state), state.replace("_", " ")) for state in ended]
-    words += [(run.counts.of(*UNDER_WAY), "under way"), (run.to_buy, "to buy"), (run.left, "left to other runs")]
-    return ", ".join(f"{count:,} {name}" for count, name in words if count)
+    ended_states = (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    counts = [(run.counts.of(state), state.replace("_", " ")) for state in ended_states]
+    counts += [(run.counts.of(*UNDER_WAY), "under way"), (run.to_buy, "to buy"), (run.left, "left to other runs")]
+    return ", ".join(f"{count:,} {name}" for count, name in counts if count)
 
 
-def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
-    """What the first few of ``run`` came to, where to look at them, and what that means for the rest."""
+def format_canary(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
+    """The results of the canary of ``run``, where to look at its pictures, and an estimate for the rest."""
     lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{label_play(play)}"]
     lines[0] += f", {canary.failed} failed" if canary.failed else ""
     lines[0] += f", {canary.in_doubt} in doubt" if canary.in_doubt else ""
     if canary.seconds:
-        middle = statistics.median(canary.seconds)
-        lines.append(f"  took      {middle:.0f} s each (median), {max(canary.seconds):.0f} s at most")
-        rest = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
+        median = statistics.median(canary.seconds)
+        lines.append(f"  took      {median:.0f} s each (median), {max(canary.seconds):.0f} s at most")
+        rest_seconds = (
+            canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
+        )
         lines.append(
             f"  the rest  {pluralize(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
             f"{label_play(play)}"
-            f" and {format_duration(max(1, rest))}"
+            f" and {format_duration(max(1, rest_seconds))}"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
@@ -285,84 +305,92 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
     return as_lines(lines)
 
 
-def doubt_text(report: DoubtReport) -> str:
-    """Each job in doubt or uncollected: row, time, what was seen, what it (may have) cost; and the ways to decide."""
+def format_doubt_report(report: DoubtReport) -> str:
+    """Each job in doubt or uncollected: row, time, problem, what it (may have) cost; and the commands that decide."""
     lines: list[str] = []
-    for count, done in (
+    for count, outcome in (
         (report.adopted, "adopted: the next run or fetch collects"),
         (report.written_off, "written off"),
     ):
         if count:
-            lines.append(f"{pluralize(count, 'job')} {done}")
+            lines.append(f"{pluralize(count, 'job')} {outcome}")
     if not report.open:
-        collect = [f"  → to collect: {format_command('fetch', report.folder, *report.store)}"] if report.adopted else []
-        return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
+        collect_lines = [f"  → to collect: {format_command('fetch', report.folder, *report.store)}"] if report.adopted else []
+        return as_lines([*lines, "nothing is in doubt or uncollected", *collect_lines])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
     if in_doubt:
         lines.append(
             f"{pluralize(len(in_doubt), 'job')} may have been bought; nobody can find out, so none is bought again"
         )
-        lines += [line for doubt in in_doubt for line in _doubt_lines(doubt, play=report.play)]
+        lines += [line for doubt in in_doubt for line in _format_doubt(doubt, play=report.play)]
     if uncollected:
-        were = "was bought and is" if len(uncollected) == 1 else "were bought and are"
-        lines.append(f"{pluralize(len(uncollected), 'job')} {were} not collected; each run and fetch asks for them again")
-        lines += [line for doubt in uncollected for line in _doubt_lines(doubt, play=report.play)]
-    lines += [f"  → {aim}: {command}" for aim, command in _doubt_commands(report, in_doubt, uncollected)]
+        verb_text = "was bought and is" if len(uncollected) == 1 else "were bought and are"
+        lines.append(
+            f"{pluralize(len(uncollected), 'job')} {verb_text} not collected; each run and fetch asks for them again"
+        )
+        lines += [line for doubt in uncollected for line in _format_doubt(doubt, play=report.play)]
+    lines += [f"  → {aim}: {command}" for aim, command in _list_doubt_commands(report, in_doubt, uncollected)]
     if in_doubt:
-        lines.append(f"  → it was bought, and you found its id: {_adopting(report, in_doubt[0])}")
+        lines.append(f"  → it was bought, and you found its id: {_format_adopt_command(report, in_doubt[0])}")
     return as_lines(lines)
 
 
-def _doubt_commands(
+def _list_doubt_commands(
     report: DoubtReport, in_doubt: Sequence[Doubt], uncollected: Sequence[Doubt]
 ) -> Iterator[tuple[str, str]]:
-    """``(what for, the exact command)``: of a decision on one job, for the first of them."""
-    run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
+    """``(purpose, exact command)``; a decision on one job is shown for the first job."""
+    run, more_text = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
     if uncollected or report.adopted:
         yield "ask for what is not collected once more", format_command("fetch", run, *report.store)
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (
-            f"buy {_called(doubt)} again all the same{more}",
-            format_command("doubt", run, "--buy-again", _name(doubt, report), *report.room, *report.store),
+            f"buy {_name_row(doubt)} again all the same{more_text}",
+            format_command("doubt", run, "--buy-again", _name_for_command(doubt, report), *report.room, *report.store),
         )
     for doubt in [*in_doubt, *uncollected][:1]:
         yield (
-            f"give {_called(doubt)} up{more}",
-            format_command("doubt", run, "--write-off", _name(doubt, report), *report.store),
+            f"give {_name_row(doubt)} up{more_text}",
+            format_command("doubt", run, "--write-off", _name_for_command(doubt, report), *report.store),
         )
 
 
-def _adopting(report: DoubtReport, doubt: Doubt) -> str:
-    """With ``ID`` for the id, which nobody knows here."""
-    return format_command("doubt", report.folder, "--request-id", f"{_name(doubt, report)}=ID", *report.store)
+def _format_adopt_command(report: DoubtReport, doubt: Doubt) -> str:
+    """The command that adopts the job, with ``ID`` in place of the id, which is not known here."""
+    return format_command("doubt", report.folder, "--request-id", f"{_name_for_command(doubt, report)}=ID", *report.store)
 
 
-def _called(doubt: Doubt) -> str:
+def _name_row(doubt: Doubt) -> str:
     return f"{doubt.word} {doubt.rows[0][0]}" if doubt.rows else doubt.record.job.name
 
 
-def _name(doubt: Doubt, report: DoubtReport) -> str:
-    """What ``doubt`` takes for this job alone: its row, or its file's name where the row has several or none asks for it."""
+def _name_for_command(doubt: Doubt, report: DoubtReport) -> str:
+    """The argument of ``batchedit doubt`` for this job alone: its row; its file's name where that row has several open jobs,
+    or no row asks for it.
+    """
     rows = {row for row, _ in doubt.rows}
-    shared = any(other is not doubt and rows & {row for row, _ in other.rows} for other in report.open)
-    return doubt.record.job.name if shared or not rows else str(doubt.rows[0][0])
+    is_ambiguous = any(other is not doubt and rows & {row for row, _ in other.rows} for other in report.open)
+    return doubt.record.job.name if is_ambiguous or not rows else str(doubt.rows[0][0])
 
 
-def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
+def _format_doubt(doubt: Doubt, *, play: bool) -> Iterator[str]:
     record = doubt.record
     rows = ", ".join(format_row_label(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
-    at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    paid = record.reserved or record.cost or 0
-    cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"
-    seen = label_sums(record.problem.message, play=play) if record.problem else ""
-    yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
+    submitted_at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    micros = record.reserved or record.cost or 0
+    cost_text = f"{format_usd(micros)}{label_play(play)}" if micros else "price unknown"
+    message = label_sums(record.problem.message, play=play) if record.problem else ""
+    yield f"  {rows}  {record.job.name}  {submitted_at}  {cost_text}  {message}"
     if doubt.reply:
         yield f"      the service's answer: {' '.join(doubt.reply.split())}"
 
 
-def _money(report: Report) -> str:
+def _format_money(report: Report) -> str:
     money = report.money
-    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
-    cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
-    return f"{format_sums(money.spent, *held)}{cap}{label_play(report.play)}"
+    amounts = (
+        (money.reserved - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
+    cap_text = "" if money.cap is None else f", at most {format_usd(money.cap)}"
+    return f"{format_sums(money.spent, *amounts)}{cap_text}{label_play(report.play)}"

@@ -10,11 +10,11 @@ import click
 from ..core.typed import quote_word, format_command
 from ..core.visible import to_one_line
 from ..core.words import pluralize
-from .commands import bare_steps
+from .commands import make_default_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
-from .json_values import config_value
+from .json_values import config_to_json
 from .options import (
     AWAKE_OPTION,
     BUYING_OPTIONS,
@@ -28,9 +28,9 @@ from .options import (
     SERVICE_OPTIONS,
     STUCK_OPTION,
     Setting,
-    given,
+    find_origins,
     options,
-    origins,
+    read_given_options,
 )
 
 TO_OPTION = click.option("--to", metavar="FILE", help="Where to.")
@@ -50,15 +50,17 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     from ..importers.feeds import ProductSources  # noqa: PLC0415
     from ..importers.new_manifest import write_manifest  # noqa: PLC0415
 
-    path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
+    path = Path(to) if to else Path(f"{_derive_stem(sources[0])}-manifest.csv")
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
-    found = ProductSources(sources, path.absolute().parent)
-    made = write_manifest(found.read_products(), path, template=prompt, force=force, steps=bare_steps())
-    click.echo(to_one_line(f"{path}: {pluralize(made.rows, 'row')} with {', '.join(made.columns)}"))
-    for note in found.notes:
+    product_sources = ProductSources(sources, path.absolute().parent)
+    written_manifest = write_manifest(
+        product_sources.read_products(), path, template=prompt, force=force, steps=make_default_steps()
+    )
+    click.echo(to_one_line(f"{path}: {pluralize(written_manifest.rows, 'row')} with {', '.join(written_manifest.columns)}"))
+    for note in product_sources.notes:
         click.echo(to_one_line(f"  note: {note}"))
-    roots = [part for root in found.image_roots for part in ("--image-root", root)]
+    roots = [word for root in product_sources.image_roots for word in ("--image-root", root)]
     click.echo(
         to_one_line(
             f"  → look at it, then rehearse it, nothing is bought: {format_command('run', path, *roots, '--sandbox')}"
@@ -68,8 +70,8 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     return 0
 
 
-def _stem(source: str) -> str:
-    """A name for the manifest: the source's own."""
+def _derive_stem(source: str) -> str:
+    """The stem of the manifest's name: the source's own."""
     from ..run_folder import strip_suffixes  # noqa: PLC0415 - `--help` needs none of it
 
     if "://" in source:
@@ -94,14 +96,14 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bo
     from ..importers.new_manifest import explain_columns, write_template  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
 
-    model = find_model(Settings(**given(ctx)))
+    model = find_model(Settings(**read_given_options(ctx)))
     if model is None:
         raise UsageError(f"the inputs of {ctx.params['model']} are not known here", hint="give them as --schema FILE")
     path = Path(to or "manifest.xlsx")
     write_template(path, model.schema, force=force)
     click.echo(to_one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
-    for name, told in explain_columns(model.schema).items():
-        click.echo(to_one_line(f"  {name:<10}{told}"))
+    for name, explanation in explain_columns(model.schema).items():
+        click.echo(to_one_line(f"  {name:<10}{explanation}"))
     click.echo(to_one_line(f"  → fill it in, then: {format_command('plan', path)}"))
     return 0
 
@@ -142,40 +144,46 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     from ..settings.toml import format_toml  # noqa: PLC0415
 
     try:
-        folder, settings, kept = read_config(run, given(ctx))
+        folder, settings, kept_origins = read_config(run, read_given_options(ctx))
     except NotFoundError:
         if not Path(run).is_file():
             raise
-        folder, settings, kept = None, _before_the_first(ctx), {}
-    found, file = _with_origins(ctx, settings, kept), ctx.meta.get("batchedit.config")
+        folder, settings, kept_origins = None, _make_settings_before_first_run(ctx), {}
+    listed_settings, file = _list_settings(ctx, settings, kept_origins), ctx.meta.get("batchedit.config")
     if as_json:
-        told = {name: {"value": value, "from": origin} for name, value, origin in found}
-        print_json("config", config_value(run, None if folder is None else str(folder.absolute()), file, told))
+        settings_by_name = {name: {"value": value, "from": origin} for name, value, origin in listed_settings}
+        print_json(
+            "config", config_to_json(run, None if folder is None else str(folder.absolute()), file, settings_by_name)
+        )
         return 0
     click.echo(to_one_line(f"{folder or run}: settings file {file or 'none'}"))
-    for name, value, origin in found:
+    for name, value, origin in listed_settings:
         click.echo(to_one_line(f"  {name:<20}{'-' if value is None else format_toml(value):<40}  {origin}"))
     if folder is not None:
         click.echo(to_one_line(f"  → to use them again with any manifest: --config {quote_word(folder / 'settings.toml')}"))
     return 0
 
 
-def _with_origins(ctx: click.Context, settings: Any, kept: dict[str, str]) -> list[tuple[str, Any, str]]:
-    """``(name, value as it is typed, where it came from)`` of each setting; None for one that was not given."""
+def _list_settings(ctx: click.Context, settings: Any, kept_origins: dict[str, str]) -> list[tuple[str, Any, str]]:
+    """``(name, value as it is typed, origin)`` of each setting; the value is None for one that was not given."""
     from ..settings.toml import to_option_name, to_typed_value  # noqa: PLC0415 - `--help` needs none of it
 
-    now, found = origins(ctx), []
+    given_origins, listed_settings = find_origins(ctx), []
     for option in ctx.command.params:
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
-            shown = None if value in (None, (), {}) else to_typed_value(option.name, value)
-            found.append(
-                (to_option_name(option.name), shown, now.get(option.name) or kept.get(option.name) or "default")
+            typed_value = None if value in (None, (), {}) else to_typed_value(option.name, value)
+            listed_settings.append(
+                (
+                    to_option_name(option.name),
+                    typed_value,
+                    given_origins.get(option.name) or kept_origins.get(option.name) or "default",
+                )
             )
-    return found
+    return listed_settings
 
 
-def _before_the_first(ctx: click.Context) -> Any:
+def _make_settings_before_first_run(ctx: click.Context) -> Any:
     from ..settings.model import Settings  # noqa: PLC0415 - `--help` needs none of it
 
-    return Settings(**given(ctx))
+    return Settings(**read_given_options(ctx))

@@ -1,4 +1,4 @@
-"""``-`` for a manifest: standard input, kept in the run's folder so that it can be read more than once."""
+"""``-`` as the manifest: standard input, saved in the run's folder so that it can be read more than once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..manifest.sniff import sniff_kind
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 
-NAME = "standard input"
+SOURCE_NAME = "standard input"
 _SUFFIXES = {FormKind.XLSX: ".xlsx", FormKind.PARQUET: ".parquet", FormKind.JSONL: ".jsonl"}
 
 
-def source_of(manifest: str, settings: Settings) -> tuple[Path, str, Settings]:
-    """Where the manifest is to be read, what it is called in messages ("": as it is), and the settings that go with it.
+def resolve_source(manifest: str, settings: Settings) -> tuple[Path, str, Settings]:
+    """The path to read the manifest from, its name in messages ("": its path), and its settings.
 
-    UsageError for ``-`` without ``--out``: what has no name has no folder of its own.
+    UsageError for ``-`` without ``--out``: standard input has no name that a folder could be called by.
     """
     if manifest != "-":
         return Path(manifest), "", settings
@@ -38,14 +38,14 @@ def source_of(manifest: str, settings: Settings) -> tuple[Path, str, Settings]:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     except OSError as error:
         raise OutputError(f"{part} can't be written: {error.strerror or error}") from error
-    return _named(part), NAME, replace(settings, image_root=(str(Path.cwd()), *settings.image_root))
+    return _rename_by_form(part), SOURCE_NAME, replace(settings, image_root=(str(Path.cwd()), *settings.image_root))
 
 
-def _named(part: Path) -> Path:
-    """The same file under a name that says what it is."""
+def _rename_by_form(part: Path) -> Path:
+    """Rename the file by its form, such as ``stdin.xlsx``."""
     try:
-        with convert_read_errors(NAME):
-            form = sniff_kind(part, NAME)
+        with convert_read_errors(SOURCE_NAME):
+            form = sniff_kind(part, SOURCE_NAME)
         return part.replace(
             part.with_name(f"stdin{_SUFFIXES.get(form.kind, '.csv')}{'.gz' if form.compression else ''}")
         )

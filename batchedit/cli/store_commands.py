@@ -16,8 +16,8 @@ from ..core.words import pluralize
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
-from .json_values import workers_value
-from .option_values import wished_cap
+from .json_values import workers_to_json
+from .option_values import parse_cap_option
 from .options import (
     COMMON_OPTIONS,
     GRACE_OPTION,
@@ -26,13 +26,13 @@ from .options import (
     NOTIFY_OPTION,
     SERVICE_OPTIONS,
     WORK_OPTIONS,
-    given,
     options,
-    store_address,
+    read_given_options,
+    store_address_option,
 )
 
 
-def _places(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | str | None:
+def _parse_in_flight(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | str | None:
     if text is None or text == "none":
         return text
     if not text.isdigit() or not int(text):
@@ -53,24 +53,29 @@ def init(*, url: str | None, accept_loss: bool) -> int:
 
     URL is postgresql://user@host/database; the password is read from PGPASSWORD or ~/.pgpass.
     """
-    from ..commands.store import init as make  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import init as init_store  # noqa: PLC0415 - `--help` needs none of it
 
-    made = make(
-        _named(url, hint=f"give its address, such as {_SUCH_AS}; or as {STORE_VARIABLE}"), accept_loss=accept_loss
+    made_store = init_store(
+        _require_url(url, hint=f"give its address, such as {_EXAMPLE_URL}; or as {STORE_VARIABLE}"),
+        accept_loss=accept_loss,
     )
-    first, *others = made.lines
-    print(as_lines([first, *(f"  {line}" for line in others), *(f"  warning: {risk}" for risk in made.risks)]))
+    first_line, *other_lines = made_store.lines
+    print(
+        as_lines(
+            [first_line, *(f"  {line}" for line in other_lines), *(f"  warning: {risk}" for risk in made_store.risks)]
+        )
+    )
     print(as_lines(["  workers of other users: GRANT batchedit_worker TO their_user"]))
     return 0
 
 
 @store.command("limits")
 @click.argument("place", metavar="[URL]", required=False)
-@store_address()
+@store_address_option()
 @click.option(
-    "--max-cost", metavar="USD|none", callback=wished_cap, help="What all runs of this token may cost together."
+    "--max-cost", metavar="USD|none", callback=parse_cap_option, help="What all runs of this token may cost together."
 )
-@click.option("--in-flight", metavar="N|none", callback=_places, help="Jobs they may have under way at once.")
+@click.option("--in-flight", metavar="N|none", callback=_parse_in_flight, help="Jobs they may have under way at once.")
 @click.pass_context
 def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: Any, in_flight: Any) -> int:
     """What all runs of the token that is set here may do together; without a limit, how it stands.
@@ -80,88 +85,94 @@ def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: 
     """
     import os  # noqa: PLC0415 - `--help` needs none of it
 
-    from ..commands.store import update_limits as limited  # noqa: PLC0415
+    from ..commands.store import update_limits as set_limits  # noqa: PLC0415
     from ..core.money import format_usd  # noqa: PLC0415
 
     if place is not None and place != url and ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE:
         raise UsageError("which store? Two addresses are given", hint="give one of them, with --store URL")
-    cap, places = limited(_named(place or url), os.environ, max_cost=max_cost, in_flight=in_flight)
+    cap, in_flight_limit = set_limits(_require_url(place or url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")
-    print(f"in-flight  {'no limit' if places is None else pluralize(places, 'job') + ' at once'}")
+    print(f"in-flight  {'no limit' if in_flight_limit is None else pluralize(in_flight_limit, 'job') + ' at once'}")
     return 0
 
 
 @store.command("lift")
 @click.argument("run")
-@store_address()
+@store_address_option()
 def lift(*, run: str, url: str | None) -> int:
     """Let a run buy again that was halted because its store had forgotten something.
 
     Look first which server or backup this is: what it has forgotten may be bought a second time.
     """
-    from ..commands.store import lift as lifted  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import lift as lift_halt  # noqa: PLC0415 - `--help` needs none of it
 
-    why = lifted(_named(url), run)
-    print(as_lines([f"{run} may buy again; it was halted: {why}" if why else f"{run} is not halted"]))
+    halt_reason = lift_halt(_require_url(url), run)
+    print(as_lines([f"{run} may buy again; it was halted: {halt_reason}" if halt_reason else f"{run} is not halted"]))
     return 0
 
 
 @batchedit.command("workers", epilog=EPILOG)
-@store_address()
+@store_address_option()
 @JSON_OPTION
 def workers(*, url: str | None, as_json: bool) -> int:
     """Who works in a shared ledger, with what each has in flight and when it was last heard of."""
-    from ..commands.store import list_workers as seen  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import list_workers as list_workers  # noqa: PLC0415 - `--help` needs none of it
 
-    found = seen(_named(url))
+    store_workers = list_workers(_require_url(url))
     if as_json:
-        print_json("workers", workers_value(found))
+        print_json("workers", workers_to_json(store_workers))
         return 0
-    for worker in found:
-        heard = f"heard of {_when(worker.heard)}"
-        flight = f"{worker.in_flight:,} in flight" if worker.state != "gone" else ""
-        print(as_lines([f"{worker.id}  {worker.name}: {', '.join(filter(None, (worker.state, flight, heard)))}"]))
-    if not found:
+    for worker in store_workers:
+        heard_text = f"heard of {_format_time(worker.heard)}"
+        in_flight_text = f"{worker.in_flight:,} in flight" if worker.state != "gone" else ""
+        print(
+            as_lines(
+                [f"{worker.id}  {worker.name}: {', '.join(filter(None, (worker.state, in_flight_text, heard_text)))}"]
+            )
+        )
+    if not store_workers:
         print("nobody works in this store, and nobody has within a day")
     return 0
 
 
-def _when(at: float) -> str:
+def _format_time(at: float) -> str:
     return f"{dt.datetime.fromtimestamp(at, dt.UTC).astimezone():%H:%M:%S}"
 
 
-_SUCH_AS = "postgresql://user@host/database"
+_EXAMPLE_URL = "postgresql://user@host/database"
 
 
-def _named(url: str | None, hint: str = f"give its address: --store {_SUCH_AS}; or as {STORE_VARIABLE}") -> str:
+def _require_url(
+    url: str | None, hint: str = f"give its address: --store {_EXAMPLE_URL}; or as {STORE_VARIABLE}"
+) -> str:
     if url is None:
         raise UsageError("which store?", hint=hint)
     return url
 
 
 @contextmanager
-def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
-    """Send how a run stands that is handed in, each state of it once, and what ends the command before it comes to a run.
-    ``seen`` says where the runs are. A signal is no news: others go on.
+def _notify_worker_ends(ctx: click.Context, host: Any, run_place: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
+    """Send ``--notify`` the state of each run that the yielded function is called with, each state once, and an error that
+    ends the command. A signal is not sent: other workers go on. ``run_place``: the store, and the folder of ``--out``.
     """
     from ..core.errors import BatcheditError  # noqa: PLC0415 - `--help` needs none of it
     from . import notices  # noqa: PLC0415
 
-    told: dict[str, str] = {}
-    host.notices.is_news = notices.first_to_tell(seen["store"])
+    last_texts: dict[str, str] = {}
+    host.notices.is_news = notices.make_news_check(run_place["store"])
 
-    def left(worked: Any) -> None:
+    def send_worker_end(worked_run: Any) -> None:
         if ctx.params["notify"]:
-            message, pictures = notices.left(worked.name, worked.error, seen)
-            if told.get(worked.name) != message["text"]:
+            message, pictures = notices.describe_worker_end(worked_run.name, worked_run.error, run_place)
+            if last_texts.get(worked_run.name) != message["text"]:
                 host.notices.send(message, pictures)
-            told[worked.name] = message["text"]
+            last_texts[worked_run.name] = message["text"]
 
     try:
-        yield left
+        yield send_worker_end
     except BatcheditError as error:
         if host.stop.reason is None:
-            host.notices.send(notices.broken(ctx.params["run"] or "work", error))
+            host.notices.send(notices.describe_failure(ctx.params["run"] or "work", error))
         raise
     finally:
         host.notices.close()
@@ -179,18 +190,22 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     ends it in order, and others go on.
     """
     from ..commands.work import work as help_out  # noqa: PLC0415 - `--help` needs none of it
-    from .commands import host_of  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
+    from .commands import make_host  # noqa: PLC0415
+    from .host import run_attended  # noqa: PLC0415
 
-    told, host = given(ctx), host_of(ctx)
-    url = _named(told.pop("store", None))
-    seen = {"store": url, **({"out": told["out"]} if "out" in told else {})}
-    with _telling(ctx, host, seen) as left:
-        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, on_left=left))
-    for worked in done:
-        states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in worked.counts.by_state.items())
-        print(as_lines([f"{worked.name}: {states}"]))
-    ended = [worked.error for worked in done if worked.error is not None]
-    if ended:
-        raise ended[0]
+    settings_given, host = read_given_options(ctx), make_host(ctx)
+    url = _require_url(settings_given.pop("store", None))
+    run_place = {"store": url, **({"out": settings_given["out"]} if "out" in settings_given else {})}
+    with _notify_worker_ends(ctx, host, run_place) as send_worker_end:
+        worked_runs = run_attended(
+            host, lambda: help_out(url, host, settings_given, run=run, until_idle=until_idle, on_left=send_worker_end)
+        )
+    for worked_run in worked_runs:
+        states_text = ", ".join(
+            f"{count:,} {state.replace('_', ' ')}" for state, count in worked_run.counts.by_state.items()
+        )
+        print(as_lines([f"{worked_run.name}: {states_text}"]))
+    errors = [worked_run.error for worked_run in worked_runs if worked_run.error is not None]
+    if errors:
+        raise errors[0]
     return host.stop.reason.code if host.stop.reason else 0

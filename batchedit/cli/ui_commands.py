@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..core.visible import to_one_line
-from .browser import opened_browser
+from .browser import open_browser
 from .group import command
 
 
@@ -28,15 +28,15 @@ def ui(*, no_open: bool, port: int, new_link: bool, **_: Any) -> int:
 
     from ..web.server import serve  # noqa: PLC0415
 
-    def ready(url: str) -> None:
+    def show_address(url: str) -> None:
         click.echo(url)
         sys.stdout.flush()
         click.echo(
             to_one_line("  the address is yours alone and holds for a week; Ctrl-C ends the page, not a run"), err=True
         )
         if not no_open:
-            opening.enter_context(opened_browser(url))
+            browser_stack.enter_context(open_browser(url))
 
-    with ExitStack() as opening:
-        serve(os.environ, ready, port=port, new_link=new_link)
+    with ExitStack() as browser_stack:
+        serve(os.environ, show_address, port=port, new_link=new_link)
     return 0

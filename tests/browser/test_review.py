@@ -13,7 +13,7 @@ from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from tests.browser.conftest import Watched, becomes, expect, there, until
 from tests.support.finished_run import Showroom, picture
-from tests.support.review_process import Review, reviewing
+from tests.support.review_process import Review, start_review
 
 pytestmark = pytest.mark.browser
 
@@ -65,7 +65,7 @@ def marked(page: Any, count: int) -> None:
 
 
 def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         watched = opened(watch, review)
         page = watched.page
         page.locator("#grid .picture").first.focus()
@@ -87,7 +87,7 @@ def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom
         review.process.kill()
         review.wait()
     assert standing(room) == {1: ("approve", ""), 2: ("reject", "brighter, no text"), 3: ("hold", "")}
-    with reviewing(room) as review:
+    with start_review(room) as review:
         page = opened(watch, review).page
         verdicts(page, "approve", "reject", "hold", "", "", "")
         page.locator(".picture").nth(1).click()
@@ -96,7 +96,7 @@ def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom
 
 
 def test_the_later_of_two_tabs_is_told(watch: Watch, room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         one, two = opened(watch, review).page, opened(watch, review).page
         for page in (one, two):  # neither hears of the other before it speaks
             page.route("**/api/marks*", lambda route: route.abort())
@@ -114,7 +114,7 @@ def test_the_later_of_two_tabs_is_told(watch: Watch, room: Showroom) -> None:
 
 
 def test_a_tab_hears_what_another_one_decides(watch: Watch, room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         one, two = opened(watch, review).page, opened(watch, review).page
         one.bring_to_front()
         assert review.mark(4, "approve").status_code == 200
@@ -126,7 +126,7 @@ def test_a_tab_hears_what_another_one_decides(watch: Watch, room: Showroom) -> N
 def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
     watch: Watch, room: Showroom, tmp_path: Path
 ) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         page = opened(watch, review).page
         review.process.kill()
         review.wait()
@@ -145,7 +145,7 @@ def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
 
 
 def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         page = opened(watch, review).page
         page.locator("#grid .picture").first.focus()
         for number, key in enumerate("aur", 1):
@@ -163,7 +163,7 @@ def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
 
 
 def test_the_address_alone_shows_nothing(watch: Watch, room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         parts = urlsplit(review.url)
         page = watch().page
         assert page.goto(f"{parts.scheme}://{parts.netloc}/").status == 403

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from batchedit.cli.browser import opened_browser
+from batchedit.cli.browser import open_browser
 
 URL = "http://127.0.0.1:8765/?secret=abc"
 
@@ -34,7 +34,7 @@ def test_without_a_screen_seven_lines_of_browsers_that_are_not_there_were_shown(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(click, "launch", lambda page: launched.append(Path(page)))
-    with opened_browser(URL):
+    with open_browser(URL):
         assert bool(launched) is opens
         for page in launched:
             assert URL in page.read_text(encoding="utf-8")

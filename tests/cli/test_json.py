@@ -13,10 +13,10 @@ import pytest
 
 from batchedit.cli.app import batchedit as group
 from batchedit.cli.json_output import SCHEMAS
-from batchedit.cli.json_values import workers_value
+from batchedit.cli.json_values import workers_to_json
 from batchedit.commands.store import Worker
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside, manifest, on
+from tests.support.cli import manifest, on, run_cli
 
 PAGE = Path(__file__).parents[2] / "docs/reference/json.md"
 MARKS = ("<!-- made from the schemas by tests/cli/test_json.py: begin -->", "<!-- end -->")
@@ -29,87 +29,87 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-def schema(name: str) -> dict[str, Any]:
-    found = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
+def read_schema(name: str) -> dict[str, Any]:
+    json_schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    assert isinstance(json_schema, dict)
+    return json_schema
 
 
-def closed(told: Any) -> Any:
+def close_schema(json_schema: Any) -> Any:
     """The schema without leave for fields that it does not name: others may come in a later version, but not unnoticed."""
-    if isinstance(told, list):
-        return [closed(one) for one in told]
-    if not isinstance(told, dict):
-        return told
-    own = {"additionalProperties": False} if "properties" in told and told.get("type") != "string" else {}
-    return {**own, **{name: closed(one) for name, one in told.items()}}
+    if isinstance(json_schema, list):
+        return [close_schema(inner) for inner in json_schema]
+    if not isinstance(json_schema, dict):
+        return json_schema
+    own = {"additionalProperties": False} if "properties" in json_schema and json_schema.get("type") != "string" else {}
+    return {**own, **{name: close_schema(inner) for name, inner in json_schema.items()}}
 
 
-def valid(text: str, name: str) -> dict[str, Any]:
+def read_valid(text: str, name: str) -> dict[str, Any]:
     """stdout as the one object that it must be."""
-    told = json.loads(text)
-    assert isinstance(told, dict)
-    assert told["schema"] == f"batchedit/{name}/1", text
-    jsonschema_rs.validator_for(closed(schema(name)), validate_formats=True).validate(told)
-    return told
+    payload = json.loads(text)
+    assert isinstance(payload, dict)
+    assert payload["schema"] == f"batchedit/{name}/1", text
+    jsonschema_rs.validator_for(close_schema(read_schema(name)), validate_formats=True).validate(payload)
+    return payload
 
 
-def typed(folder: Path, *words: object, name: str, code: int = 0) -> dict[str, Any]:
-    return valid(inside(*words, "--json", cwd=folder, code=code).stdout, name)
+def type_command(folder: Path, *arguments: object, name: str, code: int = 0) -> dict[str, Any]:
+    return read_valid(run_cli(*arguments, "--json", cwd=folder, code=code).stdout, name)
 
 
 def test_each_command_that_a_program_calls_says_one_object(tmp_path: Path, sandbox: RunningSandbox) -> None:
     sheet = manifest(tmp_path / "spring.csv", 3)
-    planned = typed(tmp_path, "plan", sheet, "--base-url", sandbox.url, name="plan")
+    planned = type_command(tmp_path, "plan", sheet, "--base-url", sandbox.url, name="plan")
     assert planned["to_buy"] == 3
     assert planned["usd"]["estimate"] == pytest.approx(3 * planned["usd"]["price"])
-    ended = typed(tmp_path, "run", sheet, *on(sandbox), name="report")
+    ended = type_command(tmp_path, "run", sheet, *on(sandbox), name="report")
     assert (ended["jobs"], ended["exit_code"]) == ({"done": 3}, 0)
     run = ended["folder"]
-    now = typed(tmp_path, "status", run, name="status")
+    now = type_command(tmp_path, "status", run, name="status")
     assert (now["state"], now["done"], now["usd"]["spent"]) == ("finished", 3, ended["usd"]["spent"])
-    assert typed(tmp_path, "audit", run, name="audit")["clean"]
-    assert typed(tmp_path, "doubt", run, name="doubt")["open"] == []
-    assert [listed["name"] for listed in typed(tmp_path, "runs", name="runs")["runs"]] == ["spring"]
-    settings = typed(tmp_path, "config", run, "--max-cost", "3", name="config")["settings"]
+    assert type_command(tmp_path, "audit", run, name="audit")["clean"]
+    assert type_command(tmp_path, "doubt", run, name="doubt")["open"] == []
+    assert [entry["name"] for entry in type_command(tmp_path, "runs", name="runs")["runs"]] == ["spring"]
+    settings = type_command(tmp_path, "config", run, "--max-cost", "3", name="config")["settings"]
     assert settings["max-cost"] == {"value": "3.00", "from": "flag"}
-    assert typed(tmp_path, "fetch", run, "--base-url", sandbox.url, name="report")["pictures"] == 3
+    assert type_command(tmp_path, "fetch", run, "--base-url", sandbox.url, name="report")["pictures"] == 3
 
 
 def test_a_program_is_told_what_is_wrong_on_stdout_too(tmp_path: Path) -> None:
     sheet = tmp_path / "bad.csv"
     sheet.write_text("sku,image,prompt\na,not-a-link,make an ad\n", encoding="utf-8")
-    planned = typed(tmp_path, "plan", sheet, "--no-check-images", name="plan", code=65)
+    planned = type_command(tmp_path, "plan", sheet, "--no-check-images", name="plan", code=65)
     assert planned["invalid"][0]["row"] == 2
-    missing = typed(tmp_path, "status", "nowhere", name="error", code=66)["error"]
+    missing = type_command(tmp_path, "status", "nowhere", name="error", code=66)["error"]
     assert (missing["code"], missing["kind"]) == (66, "NotFoundError")
-    misspelt = inside("status", "nowhere", "--jsn", "--json", cwd=tmp_path, code=64)
-    assert "--jsn" in valid(misspelt.stdout, "error")["error"]["message"]
+    misspelt = run_cli("status", "nowhere", "--jsn", "--json", cwd=tmp_path, code=64)
+    assert "--jsn" in read_valid(misspelt.stdout, "error")["error"]["message"]
     assert misspelt.stderr == ""
-    both = typed(tmp_path, "status", "nowhere", "--watch", name="error", code=64)["error"]
+    both = type_command(tmp_path, "status", "nowhere", "--watch", name="error", code=64)["error"]
     assert both["hint"]
 
 
 def test_rows_that_cannot_be_bought_stand_in_the_error_of_run(tmp_path: Path, sandbox: RunningSandbox) -> None:
     sheet = tmp_path / "bad.csv"
     sheet.write_text("sku,image,prompt\na,not-a-link,make an ad\n", encoding="utf-8")
-    told = typed(tmp_path, "run", sheet, *on(sandbox), name="error", code=65)["error"]
-    assert [row["row"] for row in told["invalid"]] == [2]
+    error = type_command(tmp_path, "run", sheet, *on(sandbox), name="error", code=65)["error"]
+    assert [row["row"] for row in error["invalid"]] == [2]
 
 
 def test_doubts_that_are_open_are_listed_for_a_program(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="0", plain_files=2_000, faults=("submit:drop_after=1",))) as dropping:
         sheet = manifest(tmp_path / "lost.csv", 1)
-        ended = typed(tmp_path, "run", sheet, *on(dropping), name="report", code=76)
-    (doubt,) = typed(tmp_path, "doubt", ended["folder"], name="doubt", code=76)["open"]
+        ended = type_command(tmp_path, "run", sheet, *on(dropping), name="report", code=76)
+    (doubt,) = type_command(tmp_path, "doubt", ended["folder"], name="doubt", code=76)["open"]
     assert (doubt["state"], doubt["rows"][0]["row"]) == ("in_doubt", 2)
     assert ended["commands"][0]["command"].startswith("batchedit doubt ")
 
 
 def test_workers_of_a_store_are_described_by_their_schema() -> None:
-    told = workers_value([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
-    jsonschema_rs.validator_for(closed(schema("workers")), validate_formats=True).validate(
-        {"schema": "batchedit/workers/1", **told}
+    payload = workers_to_json([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
+    jsonschema_rs.validator_for(close_schema(read_schema("workers")), validate_formats=True).validate(
+        {"schema": "batchedit/workers/1", **payload}
     )
 
 
@@ -118,36 +118,36 @@ def test_every_command_of_the_list_takes_json() -> None:
     assert taking == ASKED
 
 
-def shape(told: dict[str, Any]) -> str:
+def describe_shape(field_schema: dict[str, Any]) -> str:
     """A field's type in words."""
-    if "const" in told:
-        return f"`{told['const']}`"
-    if "enum" in told:
-        return ", ".join(f"`{value}`" for value in told["enum"])
-    if "anyOf" in told:
-        return " or ".join(shape(one) for one in told["anyOf"])
-    kind = told.get("type", "any")
+    if "const" in field_schema:
+        return f"`{field_schema['const']}`"
+    if "enum" in field_schema:
+        return ", ".join(f"`{value}`" for value in field_schema["enum"])
+    if "anyOf" in field_schema:
+        return " or ".join(describe_shape(alternative) for alternative in field_schema["anyOf"])
+    kind = field_schema.get("type", "any")
     if kind == "array":
-        return f"list of {shape(told['items'])}"
+        return f"list of {describe_shape(field_schema['items'])}"
     return kind if isinstance(kind, str) else " or ".join(kind)
 
 
-def fields(told: dict[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
-    for name, inner in told.get("properties", {}).items():
-        yield f"| `{before}{name}` | {shape(inner)} | {inner.get('description', '')} |"
-        below = next((one for one in [inner, *inner.get("anyOf", ())] if "properties" in one), None)
+def list_fields(json_schema: dict[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
+    for name, inner in json_schema.get("properties", {}).items():
+        yield f"| `{before}{name}` | {describe_shape(inner)} | {inner.get('description', '')} |"
+        below = next((candidate for candidate in [inner, *inner.get("anyOf", ())] if "properties" in candidate), None)
         if below is None and inner.get("type") == "array" and "properties" in inner["items"]:
-            yield from fields(inner["items"], f"{before}{name}[].", depth + 1)
+            yield from list_fields(inner["items"], f"{before}{name}[].", depth + 1)
         elif below is not None and name != "report":
-            yield from fields(below, f"{before}{name}.", depth + 1)
+            yield from list_fields(below, f"{before}{name}.", depth + 1)
 
 
-def tables() -> str:
+def make_tables() -> str:
     parts = []
     for path in sorted(SCHEMAS.glob("*.json")):
-        told = schema(path.stem)
-        parts += [f"## `batchedit/{path.stem}/1`", "", f"{told['title']}. {told['description']}", ""]
-        parts += ["| field | | |", "| --- | --- | --- |", *fields(told), ""]
+        json_schema = read_schema(path.stem)
+        parts += [f"## `batchedit/{path.stem}/1`", "", f"{json_schema['title']}. {json_schema['description']}", ""]
+        parts += ["| field | | |", "| --- | --- | --- |", *list_fields(json_schema), ""]
     return "\n".join(parts)
 
 
@@ -155,7 +155,7 @@ def test_the_page_of_the_objects_is_made_from_the_schemas() -> None:
     """``BATCHEDIT_WRITE_README=1`` writes it anew."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(MARKS[0])
-    fresh = f"{before}{MARKS[0]}\n\n{tables()}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
+    fresh = f"{before}{MARKS[0]}\n\n{make_tables()}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
     if os.environ.get("BATCHEDIT_WRITE_README"):
         PAGE.write_text(fresh, encoding="utf-8")
         text = fresh

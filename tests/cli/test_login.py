@@ -52,27 +52,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_token_goes_into_the_keyring_and_is_found_there(home: Path) -> None:
     keyring.set_keyring(Memory())
-    done = CliRunner().invoke(batchedit, ["login"], input="Bearer abc-123\n")
-    assert (done.exit_code, done.stdout) == (0, f"the token is kept in {KEYRING_NAME}\n")
-    assert "abc-123" not in done.output
+    result = CliRunner().invoke(batchedit, ["login"], input="Bearer abc-123\n")
+    assert (result.exit_code, result.stdout) == (0, f"the token is kept in {KEYRING_NAME}\n")
+    assert "abc-123" not in result.output
     assert not (home / VENDOR_FILE).exists()
-    found = find_token({}, home)
-    assert (found.value, found.source) == ("abc-123", KEYRING_NAME)
+    token = find_token({}, home)
+    assert (token.value, token.source) == ("abc-123", KEYRING_NAME)
 
 
 def test_the_environment_goes_before_the_keyring_and_login_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keyring.set_keyring(Memory())
     monkeypatch.setenv("RUNCOMFY_TOKEN", "of-the-terminal")
-    done = CliRunner().invoke(batchedit, ["login"], input="abc-123\n")
-    assert "RUNCOMFY_TOKEN is set and goes before it: unset RUNCOMFY_TOKEN" in done.stderr
+    result = CliRunner().invoke(batchedit, ["login"], input="abc-123\n")
+    assert "RUNCOMFY_TOKEN is set and goes before it: unset RUNCOMFY_TOKEN" in result.stderr
     assert find_token({"RUNCOMFY_TOKEN": "of-the-terminal"}, home).value == "of-the-terminal"
 
 
 @pytest.mark.parametrize("kind", ["locked", "null"])
 def test_where_no_keyring_takes_it_the_token_is_in_a_file_of_this_person_alone(home: Path, kind: str) -> None:
     keyring.set_keyring(Memory(kind))
-    done = CliRunner().invoke(batchedit, ["login"], input="abc-123\n")
-    assert "which only you can read" in done.stdout
+    result = CliRunner().invoke(batchedit, ["login"], input="abc-123\n")
+    assert "which only you can read" in result.stdout
     file = home / VENDOR_FILE
     assert json.loads(file.read_bytes()) == {"token": "abc-123"}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -82,14 +82,14 @@ def test_where_no_keyring_takes_it_the_token_is_in_a_file_of_this_person_alone(h
 def test_a_person_who_names_the_folder_of_tokens_means_the_one_in_it(home: Path) -> None:
     keyring.set_keyring(Memory())
     keep_token("of-the-keyring", {})
-    named = {CONFIG_VARIABLE: str(home / "named")}
-    keep_token("of-the-folder", named)
-    assert find_token(named, home).value == "of-the-folder"
+    environ = {CONFIG_VARIABLE: str(home / "named")}
+    keep_token("of-the-folder", environ)
+    assert find_token(environ, home).value == "of-the-folder"
     assert find_token({}, home).value == "of-the-keyring"
 
 
 def test_what_is_no_token_is_refused(home: Path) -> None:
     for text, why in (("\n", "no token was given"), ("two words\n", "holds a space"), ("<token>\n", "placeholder")):
-        done = CliRunner().invoke(batchedit, ["login"], input=text)
-        assert why in str(done.exception), text
+        result = CliRunner().invoke(batchedit, ["login"], input=text)
+        assert why in str(result.exception), text
     assert not (home / VENDOR_FILE).exists()

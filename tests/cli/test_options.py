@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import inside
+from tests.support.cli import run_cli
 
 
 @pytest.mark.parametrize(("verb", "option"), [("cancel", "--yes"), ("redo", "--rejected"), ("deliver", "--approved")])
 def test_an_option_that_did_nothing_is_gone(tmp_path: Path, verb: str, option: str) -> None:
-    assert f"No such option '{option}'" in inside(verb, "outputs/m", option, cwd=tmp_path, code=64).stderr
+    assert f"No such option '{option}'" in run_cli(verb, "outputs/m", option, cwd=tmp_path, code=64).stderr

@@ -14,7 +14,7 @@ from tests.property.people import write_sheet
 from tests.support.offline import URL, World
 
 
-def told_the_time(monkeypatch: pytest.MonkeyPatch, at: Callable[[], float]) -> None:
+def set_time(monkeypatch: pytest.MonkeyPatch, at: Callable[[], float]) -> None:
     """The options are read at ``at()`` seconds since the epoch."""
 
     class Told(dt.datetime):
@@ -54,10 +54,10 @@ def test_a_night_in_which_the_clocks_change_stopped_an_hour_off(
     monkeypatch: pytest.MonkeyPatch, started: str, until: str, stops: str
 ) -> None:
     at = dt.datetime.strptime(started, "%Y-%m-%d %H:%M").timestamp()  # noqa: DTZ007 - the wall's time
-    told_the_time(monkeypatch, lambda: at)
-    found = option_values.moment(until)
-    assert found is not None
-    assert dt.datetime.fromtimestamp(found).strftime("%Y-%m-%d %H:%M") == stops  # noqa: DTZ006 - the wall's time
+    set_time(monkeypatch, lambda: at)
+    moment = option_values.parse_time_of_day(until)
+    assert moment is not None
+    assert dt.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M") == stops  # noqa: DTZ006 - the wall's time
 
 
 def test_until_a_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +67,13 @@ def test_until_a_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """
     world = World(tmp_path, latency="1")
     sheet, folder = world.folder / "s.csv", world.folder / "outputs" / "s"
-    told_the_time(monkeypatch, lambda: world.now)
+    set_time(monkeypatch, lambda: world.now)
 
     def wall(seconds: float) -> str:
         return dt.datetime.fromtimestamp(world.now + seconds).strftime("%H:%M:%S")  # noqa: DTZ006 - the wall's time
 
-    def run(what: Path, *more: object) -> str:
-        ended = world.command("run", what, "-j", 4, "--base-url", URL, "--no-check-images", *more)
+    def run(target: Path, *more: object) -> str:
+        ended = world.command("run", target, "-j", 4, "--base-url", URL, "--no-check-images", *more)
         assert ended.code == (75 if "has come" in ended.out else 0), ended.err
         return ended.out
 

@@ -15,7 +15,7 @@ from batchedit.run_folder import RunFolder
 AWAY = ServiceUnavailableError("the store can't be reached")
 
 
-def states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exception) -> Iterator[LiveState]:
+def list_live_states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exception) -> Iterator[LiveState]:
     """What is shown where one look after the other is answered so."""
     answers = iter(looks)
 
@@ -28,22 +28,22 @@ def states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exce
 
     monkeypatch.setattr("batchedit.commands.live.read_live_state", read_live_state)
     monkeypatch.setattr(live_commands, "REDRAW_SECONDS", 0.0)
-    return live_commands._each_second(RunFolder(path), "postgresql://store")
+    return live_commands._poll_live_state(RunFolder(path), "postgresql://store")
 
 
 def test_who_watched_was_sent_away_while_postgresql_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The workers wait a minute for it."""
     going, over = LiveState(folder=tmp_path, state="going", workers=2), LiveState(folder=tmp_path, state="finished")
-    assert list(states(tmp_path, monkeypatch, going, AWAY, AWAY, going, over)) == [going, going]
+    assert list(list_live_states(tmp_path, monkeypatch, going, AWAY, AWAY, going, over)) == [going, going]
 
 
 def test_a_store_that_is_away_from_the_start_or_for_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ServiceUnavailableError):
-        next(states(tmp_path, monkeypatch, AWAY))
+        next(list_live_states(tmp_path, monkeypatch, AWAY))
     monkeypatch.setattr(live_commands, "AWAY_SECONDS", -1.0)
-    shown = states(tmp_path, monkeypatch, LiveState(folder=tmp_path, state="going", workers=1), AWAY)
-    next(shown)
+    live_states = list_live_states(tmp_path, monkeypatch, LiveState(folder=tmp_path, state="going", workers=1), AWAY)
+    next(live_states)
     with pytest.raises(ServiceUnavailableError):
-        next(shown)
+        next(live_states)

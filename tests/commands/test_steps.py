@@ -19,7 +19,7 @@ from batchedit.core.errors import InterruptedRunError
 from batchedit.core.steps import ProgressCallback, no_progress
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import inside, manifest, on, until
+from tests.support.cli import manifest, on, run_cli, until
 
 LONG, NONE = 1e9, 0.0
 
@@ -151,26 +151,26 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
 ) -> None:
     manifest(tmp_path / "m.csv", 1200)
-    inside("plan", "m.csv", "--price", "0.04", "--no-check-images", "--base-url", "http://127.0.0.1:9", cwd=tmp_path)
+    run_cli("plan", "m.csv", "--price", "0.04", "--no-check-images", "--base-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert steps.pop("checking rows") == [(500, 1206), (1000, 1206)]
     assert {"reading the sheet", "reading the run", "reading the other runs"} <= steps.keys(), (
         "the first seconds of a plan showed nothing"
     )
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--limit", "3", "--check-images"), cwd=tmp_path, code=None)
+        run_cli("run", "m.csv", *on(sandbox, "--limit", "3", "--check-images"), cwd=tmp_path, code=None)
         manifest(tmp_path / "n.csv", 600)
-        inside("run", "n.csv", *on(sandbox, "--max-cost", "0.12"), cwd=tmp_path, code=75)
+        run_cli("run", "n.csv", *on(sandbox, "--max-cost", "0.12"), cwd=tmp_path, code=75)
     assert {"asking about links", "checking rows", "writing results.csv", "writing results.jsonl"} <= steps.keys()
     assert steps["asking about links"]
     steps.clear()
-    inside("gallery", "n.csv", cwd=tmp_path)
+    run_cli("gallery", "n.csv", cwd=tmp_path)
     gallery = {"reading the run", "reading the sheet", "making thumbnails", "checking pictures", "making the page"}
     assert gallery <= steps.keys(), "a gallery of 300,000 rows said nothing for ten seconds"
     assert [done for done, _ in steps["reading the sheet"]] == [500]
-    inside("results", "n.csv", cwd=tmp_path)
+    run_cli("results", "n.csv", cwd=tmp_path)
     assert "writing results.csv" in steps
     steps.clear()
-    inside("audit", "n.csv", cwd=tmp_path)
+    run_cli("audit", "n.csv", cwd=tmp_path)
     assert steps.get("reading the run") == [(500, 600)], "an audit of 300,000 rows said nothing for 3.6 seconds"
 
 
@@ -188,7 +188,7 @@ def test_a_plan_at_a_service_that_answers_after_five_seconds_showed_nothing_for_
             (0, "run", "m.csv", "--yes"),
         ):
             steps.clear()
-            inside(*command, *at, cwd=tmp_path, code=code)
+            run_cli(*command, *at, cwd=tmp_path, code=code)
             assert "asking the service" in steps, command
 
 
@@ -197,13 +197,13 @@ def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(
 ) -> None:
     manifest(tmp_path / "m.csv", 12)
     with serve(SandboxConfig(latency="0")) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path)
     steps.clear()
-    inside("audit", "m.csv", cwd=tmp_path)
+    run_cli("audit", "m.csv", cwd=tmp_path)
     assert {"playing events", "reading pictures"} <= steps.keys()
     assert steps["reading pictures"]
     steps.clear()
-    inside("audit", "m.csv", "--json", cwd=tmp_path)
+    run_cli("audit", "m.csv", "--json", cwd=tmp_path)
     assert not steps
 
     folder = tmp_path / "delivered"
@@ -213,11 +213,11 @@ def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(
         (folder / name).write_text(name)
     sums = (f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in names)
     (folder / "SHA256SUMS").write_text("".join(sums))
-    inside("verify", "delivered", cwd=tmp_path)
+    run_cli("verify", "delivered", cwd=tmp_path)
     assert steps["reading files"] == [(10, 13)]
 
     (tmp_path / "links.txt").write_text("".join(f"https://images.example.com/{n}.png\n" for n in range(1001)))
-    inside("init", "links.txt", cwd=tmp_path)
+    run_cli("init", "links.txt", cwd=tmp_path)
     assert steps["reading products"] == [(500, 0), (1000, 0)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import inside
+from tests.support.cli import run_cli
 
 HEAD = "sku,image,prompt\n"
 LINK = "https://images.example.com/a.png"
@@ -14,7 +14,7 @@ GOOD = f"1,{LINK},x\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("m.csv", b"", "m.csv is empty"),
         ("m.csv", HEAD, "m.csv has no rows of data"),
@@ -45,34 +45,34 @@ GOOD = f"1,{LINK},x\n"
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
-def test_every_bad_manifest_is_65(tmp_path: Path, command: str, name: str, content: bytes | str, told: str) -> None:
+def test_every_bad_manifest_is_65(tmp_path: Path, command: str, name: str, content: bytes | str, expected: str) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    done = inside(command, name, "--sandbox", cwd=tmp_path, code=65)
-    assert told in done.stdout + done.stderr
-    assert "→" in done.stderr or "Correct these rows" in done.stdout
+    completed = run_cli(command, name, "--sandbox", cwd=tmp_path, code=65)
+    assert expected in completed.stdout + completed.stderr
+    assert "→" in completed.stderr or "Correct these rows" in completed.stdout
     assert not list(tmp_path.glob("outputs/m/files/*"))
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "spring.csv").write_text(HEAD + GOOD)
-    missing = inside("run", "sprng.csv", "--sandbox", cwd=tmp_path, code=66)
+    missing = run_cli("run", "sprng.csv", "--sandbox", cwd=tmp_path, code=66)
     assert "Did you mean spring.csv?" in missing.stderr
     for link in ("https://docs.google.com/spreadsheets/d/1/edit", "HTTP://shop.example.com/feed.csv"):
-        told = inside("plan", link, "--sandbox", cwd=tmp_path, code=66).stderr
-        assert f"{link} is a link, and a manifest is a file on this machine" in told
-        assert "download the sheet first" in told
-    assert "Tables in it: spring.csv" in inside("plan", ".", "--sandbox", cwd=tmp_path, code=65).stderr
+        stderr = run_cli("plan", link, "--sandbox", cwd=tmp_path, code=66).stderr
+        assert f"{link} is a link, and a manifest is a file on this machine" in stderr
+        assert "download the sheet first" in stderr
+    assert "Tables in it: spring.csv" in run_cli("plan", ".", "--sandbox", cwd=tmp_path, code=65).stderr
 
 
 @pytest.mark.parametrize("row", ["2,https://x.example/a b.png,x", "2,www.x.example/a.png,x", "2,//x.example/a.png,x"])
 def test_links_that_are_nearly_right_say_what_to_write(tmp_path: Path, row: str) -> None:
     (tmp_path / "m.csv").write_text(HEAD + GOOD + row + "\n")
-    told = inside("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
-    assert "row 3 (2)  image" in told
-    assert "write" in told
+    stdout = run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    assert "row 3 (2)  image" in stdout
+    assert "write" in stdout
 
 
 def test_names_that_collide_are_told_with_their_rows(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(HEAD + GOOD + f"2,{LINK},y\n")
-    told = inside("run", "m.csv", "--sandbox", "--name", "same", cwd=tmp_path, code=65).stderr
-    assert "'same' (row 2 (1) and row 3 (2))" in told
+    stderr = run_cli("run", "m.csv", "--sandbox", "--name", "same", cwd=tmp_path, code=65).stderr
+    assert "'same' (row 2 (1) and row 3 (2))" in stderr

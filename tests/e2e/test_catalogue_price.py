@@ -9,8 +9,8 @@ import pytest
 
 from batchedit.runcomfy.catalogue import list_built_in, load_model
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer
 
 
@@ -56,35 +56,39 @@ def to_anybody() -> Iterator[RawServer]:
         running.stop()
 
 
-def nobody() -> dict[str, str]:
+def make_environ_without_token() -> dict[str, str]:
     """The environment of who has no token yet."""
-    found = environment()
-    del found["RUNCOMFY_API_TOKEN"]
-    return found
+    environ = make_env()
+    del environ["RUNCOMFY_API_TOKEN"]
+    return environ
 
 
 def test_a_catalogue_that_answers_without_a_token_tells_a_plan_its_price(tmp_path: Path, to_anybody: RawServer) -> None:
     """Who has no token yet was told that the price is unknown, and nobody was asked."""
     manifest(tmp_path / "m.csv", 3)
-    words = ["plan", "m.csv", "--base-url", to_anybody.url, "--no-check-images"]
-    planned = batchedit(*words, cwd=tmp_path, env=nobody())
+    arguments = ["plan", "m.csv", "--base-url", to_anybody.url, "--no-check-images"]
+    planned = batchedit(*arguments, cwd=tmp_path, env=make_environ_without_token())
     assert "$0.05 a picture (the catalogue), $0.15 for what is new" in planned.stdout
     assert [request.headers.get("authorization") for request in to_anybody.requests] == [None]
-    listed = batchedit("models", "--base-url", to_anybody.url, cwd=tmp_path, env=nobody())
-    assert "$0.05 a picture" in listed.stdout
+    completed = batchedit("models", "--base-url", to_anybody.url, cwd=tmp_path, env=make_environ_without_token())
+    assert "$0.05 a picture" in completed.stdout
 
 
 def test_a_catalogue_that_wants_a_token_leaves_the_price_unknown(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig()) as sandbox:
-        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
-        assert "unknown" in batchedit(*words, cwd=tmp_path, env=nobody()).stdout
-        refused = batchedit("models", "--base-url", sandbox.url, cwd=tmp_path, env=nobody(), code=77)
+        arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
+        assert "unknown" in batchedit(*arguments, cwd=tmp_path, env=make_environ_without_token()).stdout
+        refused = batchedit(
+            "models", "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token(), code=77
+        )
         assert f"these models come with the program: {', '.join(list_built_in())}" in refused.stderr
         model = "openai/gpt-4o-image/edit"
-        shown = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=nobody()).stdout
+        stdout = batchedit(
+            "models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=make_environ_without_token()
+        ).stdout
         other = ["--model", "acme/none", "--base-url", sandbox.url]
-        refused = batchedit("plan", "m.csv", *other, cwd=tmp_path, env=nobody(), code=64)
+        refused = batchedit("plan", "m.csv", *other, cwd=tmp_path, env=make_environ_without_token(), code=64)
         assert sandbox.ledger()["token_leaks"] == []
-    assert "Needed." in shown
+    assert "Needed." in stdout
     assert "--schema FILE" in refused.stderr

@@ -16,7 +16,7 @@ import pytest
 from batchedit.cli.app import batchedit
 from batchedit.cli.group import SECTIONS
 from batchedit.ledger.register import Register
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -30,43 +30,45 @@ def shell(tmp_path: Path) -> dict[str, str]:
     shim.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m batchedit "$@"\n')
     shim.chmod(0o755)
     (tmp_path / "spring.csv").write_text("sku,Photo link,prompt\n1,https://x.example/1.png,p\n")
-    return environment() | {
+    return make_env() | {
         "PATH": f"{shim.parent}:{os.environ['PATH']}",
         "BATCHEDIT_STATE": str(tmp_path / "state"),
         "HOME": str(tmp_path),
     }
 
 
-def in_bash(folder: Path, env: dict[str, str], *words: str) -> list[str]:
+def complete_in_bash(folder: Path, env: dict[str, str], *arguments: str) -> list[str]:
     script = (
         'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"\n'
         'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _batchedit_completion batchedit\n'
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", *words], cwd=folder, env=env, capture_output=True, text=True, check=True
+    completed = subprocess.run(
+        ["bash", "-c", script, "bash", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=True
     )
-    return done.stdout.split("\n")[:-1]
+    return completed.stdout.split("\n")[:-1]
 
 
 def test_the_help_names_each_command_under_a_heading() -> None:
-    named = [name for names in SECTIONS.values() for name in names]
-    assert len(named) == len(set(named))
-    missing = {name for name, found in batchedit.commands.items() if not found.hidden} - set(named)
+    listed_names = [name for names in SECTIONS.values() for name in names]
+    assert len(listed_names) == len(set(listed_names))
+    missing = {name for name, command in batchedit.commands.items() if not command.hidden} - set(listed_names)
     assert not missing, f"name them in SECTIONS of cli/group.py: {missing}"
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path, shell: dict[str, str]) -> None:
-    assert in_bash(tmp_path, shell, "batchedit", "stat") == ["status"]
-    assert in_bash(tmp_path, shell, "batchedit", "run", "--max") == ["--max-cost"]
-    assert in_bash(tmp_path, shell, "batchedit", "run", "--on-doubt", "buy") == ["buy-again"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "stat") == ["status"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "run", "--max") == ["--max-cost"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "run", "--on-doubt", "buy") == ["buy-again"]
 
 
 def test_bash_completes_the_columns_of_the_sheet(tmp_path: Path, shell: dict[str, str]) -> None:
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == [
+        "sku,prompt"
+    ]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
 
 
 def test_a_column_behind_its_field_was_not_completed_at_a_real_prompt_of_bash(
@@ -96,8 +98,8 @@ def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, 
         cwd=tmp_path, env=shell, capture_output=True, check=True,
     )  # fmt: skip
     assert [entry.folder.name for entry in Register.from_environ(shell).list_entries()] == ["spring"]
-    assert in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
-    assert in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
+    assert complete_in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here; CI installs one")
@@ -112,12 +114,12 @@ def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Pa
         )
         os.write(terminal, setup.encode())
         read_until(terminal, "ready")
-        for typed, completed in (
+        for incomplete, completed in (
             ("batchedit stat", "batchedit status"),
             ("batchedit run spr", "batchedit run spring.csv"),
             ("batchedit plan spring.csv --map image=Ph", r"--map image=Photo\ link"),
         ):
-            os.write(terminal, f"\x15{typed}\t".encode())  # behind Ctrl-U, which empties the line
+            os.write(terminal, f"\x15{incomplete}\t".encode())  # behind Ctrl-U, which empties the line
             read_until(terminal, completed)
     finally:
         os.kill(child, 9)
@@ -127,21 +129,31 @@ def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Pa
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here; CI installs one")
 def test_fish_completes_commands_options_and_columns(tmp_path: Path, shell: dict[str, str]) -> None:
-    asked = ("batchedit stat", "batchedit run --max", "batchedit plan spring.csv --map image=", "batchedit run spr")
-    script = "; ".join(
-        ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{typed}'; echo ." for typed in asked)]
+    incomplete_lines = (
+        "batchedit stat",
+        "batchedit run --max",
+        "batchedit plan spring.csv --map image=",
+        "batchedit run spr",
     )
-    done = subprocess.run(
+    script = "; ".join(
+        [
+            "_BATCHEDIT_COMPLETE=fish_source batchedit | source",
+            *(f"complete -C '{incomplete}'; echo ." for incomplete in incomplete_lines),
+        ]
+    )
+    completed = subprocess.run(
         ["fish", "--private", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True
     )
-    found = [[line.partition("\t")[0] for line in part.splitlines()] for part in done.stdout.split("\n.\n")[:-1]]
+    completions = [
+        [line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]
+    ]
     columns = ["image=Photo link", "image=prompt", "image=sku"]
-    assert found == [["status"], ["--max-cost"], columns, ["spring.csv"]]
+    assert completions == [["status"], ["--max-cost"], columns, ["spring.csv"]]
 
 
-def read_until(terminal: int, wanted: str) -> None:
-    seen, end = "", time.monotonic() + PATIENCE
-    while wanted not in seen:
-        assert time.monotonic() < end, seen
+def read_until(terminal: int, expected: str) -> None:
+    output, end = "", time.monotonic() + PATIENCE
+    while expected not in output:
+        assert time.monotonic() < end, output
         if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 4096).decode(errors="replace")
+            output += os.read(terminal, 4096).decode(errors="replace")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import rows
+from tests.support.cli import run_cli as batchedit
 
 MADE = Path(__file__).parents[1] / "first_edition" / "run"
 PORT = 18413  # of the service that the folder was bought from
@@ -30,9 +30,9 @@ def test_a_folder_of_the_first_edition_goes_on(tmp_path: Path) -> None:
             batchedit("run", "m.csv", *on, cwd=tmp_path, code=None)
             assert sandbox.ledger()["accepted"] == before + 2
         assert sandbox.ledger()["duplicates"] == 0
-    found = {row["sku"]: row["result_status"] for row in rows(run)}
-    assert {sku for sku, status in found.items() if status == "done"} == {f"sku-{n}" for n in (1, 2, 6, 7, 8)}
-    assert (found["sku-3"], found["sku-4"]) == ("failed", "in_doubt")
+    status_by_sku = {row["sku"]: row["result_status"] for row in rows(run)}
+    assert {sku for sku, status in status_by_sku.items() if status == "done"} == {f"sku-{n}" for n in (1, 2, 6, 7, 8)}
+    assert (status_by_sku["sku-3"], status_by_sku["sku-4"]) == ("failed", "in_doubt")
     with closing(open_checkpoint(run / "checkpoint.sqlite", read_only=True)) as checkpoint:
         assert checkpoint.cap == 900_000
         assert sorted(verdict for (verdict,) in checkpoint.rows("SELECT verdict FROM marks")) == ["approve", "reject"]

@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import batchedit as process
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 from tests.support.dialects import FIVE, make_dialect
 
 
@@ -28,7 +28,7 @@ def sandbox():
         yield running
 
 
-def piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def run_piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     return batchedit(*arguments, cwd=cwd, stdin=source.read_bytes(), code=code)
 
 
@@ -36,25 +36,25 @@ def piped(source: Path, *arguments: object, cwd: Path, code: int = 0) -> subproc
 def test_standard_input(tmp_path: Path, sandbox, name: str) -> None:
     source = make_dialect(tmp_path, name)
     run = ["run", "-", *on(sandbox, "--out", "o", "--id", "sku")]
-    piped(source, *run, cwd=tmp_path)
+    run_piped(source, *run, cwd=tmp_path)
     assert [(row["sku"], row["result_status"]) for row in rows(tmp_path / "o")] == [(row[0], "done") for row in FIVE]
-    again = piped(source, *run, cwd=tmp_path)
+    again = run_piped(source, *run, cwd=tmp_path)
     assert "nothing is left to buy: 5 done" in again.stderr
     assert sandbox.ledger()["accepted"] == 5
-    assert "5 done" in piped(source, "plan", "-", "--out", "o", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    assert "5 done" in run_piped(source, "plan", "-", "--out", "o", "--base-url", sandbox.url, cwd=tmp_path).stdout
 
 
 def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> None:
     source = manifest(tmp_path / "m.csv", 1)
-    refused = piped(source, "run", "-", *on(sandbox), cwd=tmp_path, code=64)
+    refused = run_piped(source, "run", "-", *on(sandbox), cwd=tmp_path, code=64)
     assert "say where the run lives: --out outputs/NAME" in refused.stderr
-    for content, told in (
+    for content, expected in (
         (b"", "is empty"),
         (b"\x1f\x8b\x00", "damaged or cut off"),
         (b"a,b\n1,2\n", "no column fills"),
     ):
         source.write_bytes(content)
-        assert told in piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
+        assert expected in run_piped(source, "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path, code=65).stderr
     assert not list((tmp_path / "o").glob("*.part"))
 
 
@@ -62,13 +62,13 @@ def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, s
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     picture = (tmp_path / "a.png").read_bytes()
     (tmp_path / "m.csv").write_text("image,prompt\na.png,x\n")
-    piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
+    run_piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
     (job,) = sandbox.ledger(full=True)["requests"]
     assert job["images"] == [f"sha256:{hashlib.sha256(picture).hexdigest()}"], "the picture itself was sent"
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "kinds"),
+    ("name", "asked_format", "kinds"),
     [
         ("m.csv", None, {"csv", "jsonl"}),
         ("m.xlsx", None, {"csv", "jsonl", "xlsx"}),
@@ -78,10 +78,12 @@ def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, s
     ],
 )
 def test_results_as_they_came_or_as_asked(
-    tmp_path: Path, sandbox, name: str, wanted: str | None, kinds: set[str]
+    tmp_path: Path, sandbox, name: str, asked_format: str | None, kinds: set[str]
 ) -> None:
     make_dialect(tmp_path, name)
-    batchedit("run", name, *on(sandbox, "--out", "o", *(["--format", wanted] if wanted else [])), cwd=tmp_path)
+    batchedit(
+        "run", name, *on(sandbox, "--out", "o", *(["--format", asked_format] if asked_format else [])), cwd=tmp_path
+    )
     assert {path.suffix[1:] for path in (tmp_path / "o").glob("results.*")} == kinds
     if "xlsx" in kinds:
         sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
@@ -97,8 +99,8 @@ def test_results_as_they_came_or_as_asked(
 def test_results_again_in_every_form(tmp_path: Path, sandbox, kind: str) -> None:
     make_dialect(tmp_path, "semicolon.csv")
     batchedit("run", "semicolon.csv", *on(sandbox), cwd=tmp_path)
-    told = batchedit("results", "semicolon.csv", "--format", kind, "--to", f"mine.{kind}", cwd=tmp_path)
-    assert told.stdout.strip() == f"mine.{kind}"
+    completed = batchedit("results", "semicolon.csv", "--format", kind, "--to", f"mine.{kind}", cwd=tmp_path)
+    assert completed.stdout.strip() == f"mine.{kind}"
     own = batchedit("results", "semicolon.csv", cwd=tmp_path).stdout.strip()
     content = (tmp_path / own).read_bytes().decode("cp1252")
     assert [line["title"] for line in csv.DictReader(io.StringIO(content, newline=""), delimiter=";")] == [
@@ -113,7 +115,7 @@ def test_parquet_that_is_not_installed(tmp_path: Path, sandbox) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "pyarrow.py").write_text("raise ImportError('not here')")
     manifest(tmp_path / "m.csv", 1)
-    env = environment(PYTHONPATH=os.pathsep.join([str(tmp_path / "lib"), str(Path(__file__).parents[2])]))
+    env = make_env(PYTHONPATH=os.pathsep.join([str(tmp_path / "lib"), str(Path(__file__).parents[2])]))
     refused = process("run", "m.csv", *on(sandbox, "--format", "parquet"), cwd=tmp_path, env=env, code=64)
     assert "pip install 'batchedit[parquet]'" in refused.stderr
     assert sandbox.ledger()["submits_seen"] == 0

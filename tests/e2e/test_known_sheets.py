@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 SHOPIFY = (
@@ -46,9 +46,9 @@ def test_a_shopify_export_is_planned_at_the_first_try(tmp_path: Path, sandbox) -
     batchedit(*run, cwd=tmp_path)
     bought = sorted(job["prompt"] for job in sandbox.ledger(full=True)["requests"])
     assert bought == ["make an ad for Blue Cap", "make an ad for Red Mug", "make an ad for Red Mug"]
-    found = rows(tmp_path / "o")
-    assert [row["result_status"] for row in found] == ["done", "skipped", "done", "skipped", "done"]
-    assert found[3]["result_error"] == "the row is a gift card without a picture"
+    result_rows = rows(tmp_path / "o")
+    assert [row["result_status"] for row in result_rows] == ["done", "skipped", "done", "skipped", "done"]
+    assert result_rows[3]["result_error"] == "the row is a gift card without a picture"
     assert not (tmp_path / "o" / "failed.csv").exists()
 
 
@@ -92,12 +92,12 @@ def test_columns_are_recognised_by_exporter_name_and_value(
     tmp_path: Path, sandbox, head: str, row: str, column: str, certain: bool
 ) -> None:
     (tmp_path / "m.csv").write_text(f"{head}\n{row.format(LINK % 1)}\n")
-    told = batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path).stdout
-    assert f"image: column {column!r}, its cell is a link to a picture" in told
-    assert "to buy          1 picture" in told
+    stdout = batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path).stdout
+    assert f"image: column {column!r}, its cell is a link to a picture" in stdout
+    assert "to buy          1 picture" in stdout
     prompt = [] if "rompt" in head or "nstruc" in head or "Consigne" in head or "Indic" in head else ["--prompt", "x"]
-    done = batchedit("run", "m.csv", *on(sandbox, "--out", "o", *prompt), cwd=tmp_path, code=0 if certain else 65)
-    assert sandbox.ledger()["accepted"] == int(certain), done.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox, "--out", "o", *prompt), cwd=tmp_path, code=0 if certain else 65)
+    assert sandbox.ledger()["accepted"] == int(certain), completed.stderr
 
 
 def test_a_row_of_totals_is_no_order(tmp_path: Path, sandbox) -> None:
@@ -131,13 +131,13 @@ def test_rows_and_files_that_init_leaves_out_are_told(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text(
         f'sku,title,image\nA-1,"24\\" monitor, black",{LINK % 1}\nA-2,Mug,{LINK % 2}\nA-3,Cap, red,{LINK % 3}\n'
     )
-    told = batchedit("init", "s.csv", "--to", "x.csv", cwd=tmp_path).stdout
-    assert "2 rows left out, can't be read: row 2 (" in told
-    assert "row 4 (has 4 cells" in told
+    stdout = batchedit("init", "s.csv", "--to", "x.csv", cwd=tmp_path).stdout
+    assert "2 rows left out, can't be read: row 2 (" in stdout
+    assert "row 4 (has 4 cells" in stdout
     photos = tmp_path / "photos"
     photos.mkdir()
     for name in ("a.jpg", "b.jfif", "c.jpe", "d.heif", "e.NEF", "f"):
         (photos / name).write_bytes(b"\xff\xd8\xff\xe0")
-    told = batchedit("init", "photos", "--to", "y.csv", cwd=tmp_path).stdout
-    assert "y.csv: 4 rows" in told
-    assert "2 files left out, no picture: e.NEF and f" in told
+    stdout = batchedit("init", "photos", "--to", "y.csv", cwd=tmp_path).stdout
+    assert "y.csv: 4 rows" in stdout
+    assert "2 files left out, no picture: e.NEF and f" in stdout

@@ -14,25 +14,25 @@ import pytest
 
 import batchedit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest
+from tests.support.cli import make_env, manifest, run_cli
 
 QUICK = SandboxConfig(latency="0.1", plain_files=8_000)
 
 
 def test_a_run_tells_how_far_it_is_in_pictures_and_dollars(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 4)
-    seen: list[batchedit.Progress] = []
+    snapshots: list[batchedit.Progress] = []
     with serve(QUICK) as sandbox:
         result = batchedit.run(
             tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, max_cost=Decimal("0.50"),
-            environ=environment(), on_progress=seen.append,
+            environ=make_env(), on_progress=snapshots.append,
         )  # fmt: skip
     assert (result.code, result.done) == (0, 4)
     assert result.money == batchedit.RunMoney(Decimal("0.16"), Decimal(0), Decimal(0), Decimal("0.50"))
     assert (result.play_money, result.warnings) == (False, ())  # this sandbox holds no lock of the person's
-    assert [now.total for now in seen] == [4] * len(seen)
-    assert seen[-1].done <= 4
-    assert isinstance(seen[-1].money.spent, Decimal)
+    assert [now.total for now in snapshots] == [4] * len(snapshots)
+    assert snapshots[-1].done <= 4
+    assert isinstance(snapshots[-1].money.spent, Decimal)
 
 
 def test_an_error_of_the_callers_own_progress_ends_no_purchase(
@@ -45,7 +45,7 @@ def test_an_error_of_the_callers_own_progress_ends_no_purchase(
 
     with serve(QUICK) as sandbox:
         result = batchedit.run(
-            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), on_progress=fail
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), on_progress=fail
         )
     assert result.done == 2
     assert caplog.text.count("on_progress failed") == 1
@@ -55,17 +55,15 @@ def test_plan_and_status(tmp_path: Path) -> None:
     sheet = tmp_path / "m.csv"
     sheet.write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\nB,http://x.example/1.png,an ad\n")
     options: batchedit.Options = {"price": "0.04", "sandbox": True, "skip_invalid": True}
-    found = batchedit.plan(sheet, out=tmp_path / "run", environ=environment(), **options)
-    assert (found.rows, found.to_buy, found.invalid_rows) == (2, 1, 1)
-    assert found.estimate == found.price == Decimal("0.04")
-    ((row, name, column, reason),) = found.problems
+    plan_result = batchedit.plan(sheet, out=tmp_path / "run", environ=make_env(), **options)
+    assert (plan_result.rows, plan_result.to_buy, plan_result.invalid_rows) == (2, 1, 1)
+    assert plan_result.estimate == plan_result.price == Decimal("0.04")
+    ((row, name, column, reason),) = plan_result.problems
     assert (row, name, column) == (3, "B", "image")
     assert "http://" in reason
     assert not (tmp_path / "run").exists()
     with serve(QUICK) as sandbox:
-        done = batchedit.run(
-            sheet, out=tmp_path / "run", base_url=sandbox.url, environ=environment(), skip_invalid=True
-        )
+        done = batchedit.run(sheet, out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), skip_invalid=True)
     now = batchedit.status(tmp_path / "run")
     assert (now.folder, now.counts, now.money) == (done.folder, done.counts, done.money)
     assert now.results["result_status"].tolist() == ["done", "invalid"]
@@ -77,13 +75,18 @@ def test_a_frame_is_planned_as_it_is_bought(tmp_path: Path) -> None:
     frame = pd.DataFrame({"image": ["https://images.example.com/mug.png"] * 3, "prompt": prompts})
     options: batchedit.Options = {"sandbox": True, "price": "0.04"}
     with pytest.raises(batchedit.BatcheditError, match="out="):
-        batchedit.plan(frame, environ=environment(), **options)
+        batchedit.plan(frame, environ=make_env(), **options)
     out = tmp_path / "run"
-    found = batchedit.plan(frame, out=out, environ=environment(), **options)
-    assert (found.folder, found.rows, found.to_buy, found.estimate) == (out, 3, 3, Decimal("0.12"))
+    plan_result = batchedit.plan(frame, out=out, environ=make_env(), **options)
+    assert (plan_result.folder, plan_result.rows, plan_result.to_buy, plan_result.estimate) == (
+        out,
+        3,
+        3,
+        Decimal("0.12"),
+    )
     assert not out.exists()
-    batchedit.run(frame.head(2), out=out, environ=environment(), sandbox=True)
-    again = batchedit.plan(frame, out=out, environ=environment(), **options)
+    batchedit.run(frame.head(2), out=out, environ=make_env(), sandbox=True)
+    again = batchedit.plan(frame, out=out, environ=make_env(), **options)
     assert (again.rows, again.to_buy) == (3, 1)
 
 
@@ -116,27 +119,27 @@ def test_a_value_that_no_option_can_have_was_kept_and_broke_the_run_for_good(
 ) -> None:
     """`concurrency="x"` came back as damaged settings, whatever was given the next time."""
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
-    told: dict[str, Any] = {"sandbox": True, "out": tmp_path / "run", "environ": environment()}
+    common_options: dict[str, Any] = {"sandbox": True, "out": tmp_path / "run", "environ": make_env()}
     with pytest.raises(batchedit.UsageError) as raised:
-        batchedit.run(tmp_path / "m.csv", **told, **options)
+        batchedit.run(tmp_path / "m.csv", **common_options, **options)
     assert hint is None or raised.value.hint == hint
     assert not (tmp_path / "run").exists()
-    assert batchedit.run(tmp_path / "m.csv", **told).done == 1
+    assert batchedit.run(tmp_path / "m.csv", **common_options).done == 1
 
 
 def test_a_number_or_a_single_text_is_taken_where_the_command_line_takes_a_text(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,image\nA,https://images.example.com/a.png\n")
-    found = batchedit.plan(
+    plan_result = batchedit.plan(
         tmp_path / "m.csv",
         sizes="3:2",  # type: ignore[arg-type]  # a text is a sequence of letters to a type checker too
         over={"season": ["winter", 2026]},  # type: ignore[list-item]
         prompt="an ad for {season}",
         price="0.04",
         variants=None,  # type: ignore[arg-type]
-        environ=environment(),
+        environ=make_env(),
         sandbox=True,
     )
-    assert (found.rows, found.to_buy) == (1, 2)
+    assert (plan_result.rows, plan_result.to_buy) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["run", "plan"])
@@ -151,19 +154,19 @@ def test_where_a_loop_is_running_already_it_says_what_to_do(tmp_path: Path, name
 
 def test_an_observer_sees_events_of_the_public_kinds(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
-    seen: list[object] = []
+    kinds: list[object] = []
 
     class Watcher:
         def saw(self, _: object, event: object) -> None:
-            seen.append(type(event))
+            kinds.append(type(event))
 
         def note(self, _name: str, _message: str, **_: object) -> None: ...
 
     with serve(QUICK) as sandbox:
         batchedit.run(
-            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), observer=Watcher()
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=make_env(), observer=Watcher()
         )
-    bought = [kind for kind in seen if kind is not batchedit.events.Pending]
+    bought = [kind for kind in kinds if kind is not batchedit.events.Pending]
     assert bought[:2] == [batchedit.events.Reserved, batchedit.events.Accepted]
     assert bought[-1] is batchedit.events.Saved
 
@@ -178,9 +181,9 @@ def test_a_program_was_not_warned_of_a_balance_that_does_not_suffice(tmp_path: P
     """The screen warned; ``--json`` and the library gave the balance alone, and no warning."""
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(balance="0.10")) as sandbox:
-        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
-        told = json.loads(inside(*words, cwd=tmp_path).stdout)
-        planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=environment())
-    (warning,) = told["warnings"]
+        arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
+        payload = json.loads(run_cli(*arguments, cwd=tmp_path).stdout)
+        planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=make_env())
+    (warning,) = payload["warnings"]
     assert warning == "the account's balance is $0.10; what is to be bought comes to $0.12"
     assert planned.warnings == (warning,)

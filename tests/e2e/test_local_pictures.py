@@ -28,12 +28,12 @@ from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import environment, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, on, rows
+from tests.support.cli import run_cli as batchedit
 from tests.support.factories import make_job, make_record
 
 
-def picture(path: Path, seed: int = 1, size: tuple[int, int] = (60, 40), **save: object) -> Path:
+def write_picture(path: Path, seed: int = 1, size: tuple[int, int] = (60, 40), **save: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = random.Random(seed).randbytes(size[0] * size[1] * 3)
     Image.frombytes("RGB", size, noise).save(path, **save)
@@ -51,20 +51,20 @@ def sandbox():
 
 class Notes:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def saw(self, record, event):
         """Nothing."""
 
     def note(self, name, message, **details):
-        self.told.append(message)
+        self.messages.append(message)
 
 
-def local(path: Path) -> dict[str, str]:
+def make_local_row(path: Path) -> dict[str, str]:
     return {"$file": str(path), "$sha256": sha256(path.read_bytes()).hexdigest()}
 
 
-def decoded(uri: str) -> tuple[str, bytes]:
+def decode_uri(uri: str) -> tuple[str, bytes]:
     head, data = uri.split(",", 1)
     return head, base64.b64decode(data)
 
@@ -73,56 +73,58 @@ def decoded(uri: str) -> tuple[str, bytes]:
 
 
 def test_a_folder_of_pictures_is_bought_and_never_kept(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "photos" / "a.png")
-    picture(tmp_path / "photos" / "b.jpg", 2)
+    write_picture(tmp_path / "photos" / "a.png")
+    write_picture(tmp_path / "photos" / "b.jpg", 2)
     (tmp_path / "m.csv").write_text('sku,image,prompt\n1,photos/a.png,x\n2,"photos/a.png\nphotos/b.jpg",y\n')
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert [row["result_status"] for row in rows(tmp_path / "outputs" / "m")] == ["done", "done"]
-    kept = b"".join(p.read_bytes() for p in (tmp_path / "outputs" / "m").glob("*") if p.is_file())
-    assert b";base64," not in kept
-    assert base64.b64encode((tmp_path / "photos" / "a.png").read_bytes())[:60] not in kept
+    kept_bytes = b"".join(p.read_bytes() for p in (tmp_path / "outputs" / "m").glob("*") if p.is_file())
+    assert b";base64," not in kept_bytes
+    assert base64.b64encode((tmp_path / "photos" / "a.png").read_bytes())[:60] not in kept_bytes
 
 
 def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "a.png")
+    write_picture(tmp_path / "a.png")
     shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n2,copy.png,x\n")
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 1
-    picture(tmp_path / "copy.png", 9)
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    assert "1 done" in told
+    write_picture(tmp_path / "copy.png", 9)
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    assert "1 done" in stdout
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
 
 def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Path, sandbox) -> None:
-    path = picture(tmp_path / "big.png", size=LARGE)
+    path = write_picture(tmp_path / "big.png", size=LARGE)
     assert path.stat().st_size > MAX_FILE_BYTES
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,big.png,x\n")
     refused = batchedit("plan", "m.csv", "--no-shrink", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     assert "row 2 (1)  image  'big.png' is 5.4 MB" in refused.stdout
     assert "leave --no-shrink out" in refused.stdout
     assert "1 local picture is larger" in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    done = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert "big.png: 5.4 MB re-encoded as JPEG" in done.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert "big.png: 5.4 MB re-encoded as JPEG" in completed.stderr
     assert sandbox.ledger()["accepted"] == 1
 
 
 def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -> None:
     (tmp_path / "text.png").write_text("hello")
-    picture(tmp_path / "huge.bmp", size=(1300, 1300))
+    write_picture(tmp_path / "huge.bmp", size=(1300, 1300))
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,gone.png,x\n2,text.png,x\n3,huge.bmp,x\n4,.,x\n")
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-    assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in told
-    assert "row 3 (2)  image  'text.png' is a file, but no picture" in told
-    assert "only JPEG, PNG and WebP can be re-encoded" in told
-    assert "row 5 (4)  image  '.' is a folder" in told
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
+    assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in stdout
+    assert "row 3 (2)  image  'text.png' is a file, but no picture" in stdout
+    assert "only JPEG, PNG and WebP can be re-encoded" in stdout
+    assert "row 5 (4)  image  '.' is a folder" in stdout
 
 
 def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_path: Path, sandbox) -> None:
     """The first edition looked at the first bytes alone, and bought all of these."""
-    whole = {ending: picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")}
+    whole = {
+        ending: write_picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")
+    }
     for ending, path in whole.items():
         path.with_name(f"cut.{ending}").write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     (tmp_path / "head.png").write_bytes(whole["png"].read_bytes()[:8])
@@ -133,26 +135,26 @@ def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_p
     bad = ["cut.jpg", "cut.png", "cut.gif", "cut.webp", "head.png", "three.jpg", "camera.NEF", "car.txt", "phone.heic"]
     names = [*bad, *(path.name for path in whole.values())]
     (tmp_path / "m.csv").write_text("sku,image,prompt\n" + "".join(f"{name},{name},x\n" for name in names))
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
+    stdout = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
     for row, name in enumerate(bad, 2):
-        (line,) = (line for line in told.splitlines() if line.startswith(f"  row {row} ({name}) "))
+        (line,) = (line for line in stdout.splitlines() if line.startswith(f"  row {row} ({name}) "))
         assert f"  image  {name!r} is " in line
-    assert "export it as JPEG" in told
+    assert "export it as JPEG" in stdout
     assert sandbox.ledger()["submits_seen"] == 0
     batchedit("run", "m.csv", *on(sandbox, "--skip-invalid"), cwd=tmp_path, code=None)
     assert sandbox.ledger()["accepted"] == len(whole)
 
 
 def test_a_name_with_an_accent_is_found_however_it_is_composed(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "cafe\u0301.png")
-    picture(tmp_path / "th\u00e9.png", 2)
+    write_picture(tmp_path / "cafe\u0301.png")
+    write_picture(tmp_path / "th\u00e9.png", 2)
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,caf\u00e9.png,x\n2,the\u0301.png,x\n", encoding="utf-8")
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
 
 def test_image_root(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "elsewhere" / "a.png")
+    write_picture(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
     batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     batchedit("run", "m.csv", *on(sandbox, "--image-root", "elsewhere"), cwd=tmp_path)
@@ -162,9 +164,9 @@ def test_image_root(tmp_path: Path, sandbox) -> None:
 def test_image_root_may_be_given_again_and_the_sheets_folder_comes_first(tmp_path: Path, sandbox) -> None:
     """The first edition took the last one alone, and no picture beside the sheet."""
     for folder, seed in (("one", 1), ("two", 2)):
-        picture(tmp_path / folder / f"{folder}.png", seed)
-        picture(tmp_path / folder / "same.png", seed + 10)
-    picture(tmp_path / "sheets" / "beside.png", 3)
+        write_picture(tmp_path / folder / f"{folder}.png", seed)
+        write_picture(tmp_path / folder / "same.png", seed + 10)
+    write_picture(tmp_path / "sheets" / "beside.png", 3)
     sheet = tmp_path / "sheets" / "m.csv"
     names = ["one.png", "two.png", "beside.png", "same.png"]
     sheet.write_text("sku,image,prompt\n" + "".join(f"{name},{name},x {name}\n" for name in names))
@@ -172,12 +174,12 @@ def test_image_root_may_be_given_again_and_the_sheets_folder_comes_first(tmp_pat
     assert sandbox.ledger()["accepted"] == 4
     settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
     assert 'image-root = ["one", "two"]' in settings
-    inputs = checkpoint_inputs(tmp_path / "outputs" / "m")
+    inputs = read_inputs(tmp_path / "outputs" / "m")
     assert sha256((tmp_path / "one" / "same.png").read_bytes()).hexdigest() in inputs
     assert sha256((tmp_path / "two" / "same.png").read_bytes()).hexdigest() not in inputs
 
 
-def checkpoint_inputs(run: Path) -> str:
+def read_inputs(run: Path) -> str:
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
         return " ".join(str(row) for row in db.execute("SELECT * FROM jobs"))
 
@@ -208,26 +210,26 @@ def escape(kind: str, sheet_folder: Path, private: Path, home: Path) -> str:
 )
 def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, sandbox, kind: str) -> None:
     home = tmp_path / "home"
-    private = picture(home / "my pictures" / "passport.png")
+    private = write_picture(home / "my pictures" / "passport.png")
     folder = home / "downloads"
     folder.mkdir()
     (folder / "m.csv").write_text(f"sku,image,prompt\n1,{escape(kind, folder, private, home)},x\n")
-    env = environment(HOME=str(home))
+    env = make_env(HOME=str(home))
     for command in ("plan", "run"):
         more = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
-        told = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
-        assert "lies outside the sheet's folder" in told.stdout
+        completed = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
+        assert "lies outside the sheet's folder" in completed.stdout
         assert sandbox.ledger()["submits_seen"] == 0
-    typed = shlex.split(told.stdout[told.stdout.index("--image-root ") :].splitlines()[0])[:2]
-    assert typed == ["--image-root", str(private.parent)]
-    batchedit("run", "m.csv", *on(sandbox, *typed), cwd=folder, env=env)
+    typed_options = shlex.split(completed.stdout[completed.stdout.index("--image-root ") :].splitlines()[0])[:2]
+    assert typed_options == ["--image-root", str(private.parent)]
+    batchedit("run", "m.csv", *on(sandbox, *typed_options), cwd=folder, env=env)
     assert sandbox.ledger()["accepted"] == 1
 
 
 def test_paths_that_stay_below_the_sheets_folder_are_read_however_they_are_written(tmp_path: Path, sandbox) -> None:
     real = tmp_path / "real"
     for n, name in enumerate(("a.png", "b.png", "sub/c.png")):
-        picture(real / name, n)
+        write_picture(real / name, n)
     (real / "also.png").symlink_to(real / "sub" / "c.png")
     (tmp_path / "link").symlink_to(real)
     names = ["sub/../a.png", str(real / "b.png"), (real / "b.png").as_uri(), "also.png"]
@@ -245,7 +247,7 @@ def test_a_run_that_was_made_with_one_image_root_as_text_goes_on() -> None:
 
 def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox) -> None:
     """The job was planned with the old path; its content is what counts, and it is read at the new one."""
-    picture(tmp_path / "old" / "a.png")
+    write_picture(tmp_path / "old" / "a.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,old/a.png,x\n")
     stopped = ["--max-cost", "0.01", "--price", "0.04"]
     batchedit("run", "m.csv", *on(sandbox, *stopped), cwd=tmp_path, code=75)
@@ -257,9 +259,9 @@ def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox)
 
 @pytest.mark.anyio
 async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(tmp_path: Path, sandbox) -> None:
-    path = picture(tmp_path / "a.png")
-    inputs = orjson.dumps({"image": [local(path)], "prompt": "p"}).decode()
-    picture(path, 2)
+    path = write_picture(tmp_path / "a.png")
+    inputs = orjson.dumps({"image": [make_local_row(path)], "prompt": "p"}).decode()
+    write_picture(path, 2)
     model = load_model("openai/gpt-4o-image/edit")
     send = LocalPictures(Notes())
     async with Client(
@@ -279,10 +281,10 @@ async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(t
 
 @pytest.mark.anyio
 async def test_the_bytes_go_out_as_they_are(tmp_path: Path) -> None:
-    path = picture(tmp_path / "a.jpg")
-    inputs = {"image": [local(path), "https://x.example/1.png"], "prompt": "p"}
+    path = write_picture(tmp_path / "a.jpg")
+    inputs = {"image": [make_local_row(path), "https://x.example/1.png"], "prompt": "p"}
     sent = await LocalPictures(Notes())(inputs)
-    head, data = decoded(sent["image"][0])
+    head, data = decode_uri(sent["image"][0])
     assert (head, data) == ("data:image/jpeg;base64", path.read_bytes())
     assert sent["image"][1:] == ["https://x.example/1.png"]
     assert sent["prompt"] == "p"
@@ -292,10 +294,10 @@ async def test_the_bytes_go_out_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("change", ["edited", "gone"])
 async def test_another_or_no_file_is_refused_by_name(tmp_path: Path, change: str) -> None:
-    path = picture(tmp_path / "a.png")
-    item = local(path)
+    path = write_picture(tmp_path / "a.png")
+    item = make_local_row(path)
     if change == "edited":
-        picture(path, 2)
+        write_picture(path, 2)
     else:
         path.unlink()
     with pytest.raises(ValueError, match=r"a\.png .*run the same command again"):
@@ -305,15 +307,15 @@ async def test_another_or_no_file_is_refused_by_name(tmp_path: Path, change: str
 @pytest.mark.anyio
 async def test_many_pictures_share_the_request(tmp_path: Path) -> None:
     """Twelve of 5.9 MiB each would be 71 MiB: all of them get less room."""
-    path = picture(tmp_path / "a.png", size=(1200, 1220))
+    path = write_picture(tmp_path / "a.png", size=(1200, 1220))
     assert MAX_FILE_BYTES - 600_000 < path.stat().st_size < MAX_FILE_BYTES
     notes = Notes()
-    sent = await LocalPictures(notes)({"image": [local(path) | {"n": str(n)} for n in range(12)]})
+    sent = await LocalPictures(notes)({"image": [make_local_row(path) | {"n": str(n)} for n in range(12)]})
     assert len(orjson.dumps(sent)) <= MAX_REQUEST_BYTES
     assert all(len(uri) <= MAX_URI_BYTES for uri in sent["image"])
-    assert len(notes.told) == 1
+    assert len(notes.messages) == 1
     with pytest.raises(ValueError, match="more than fits into one request"):
-        await LocalPictures(notes, shrinks=False)({"image": [local(path)] * 12})
+        await LocalPictures(notes, shrinks=False)({"image": [make_local_row(path)] * 12})
 
 
 @pytest.mark.anyio
@@ -321,11 +323,11 @@ async def test_only_a_few_notes_are_told_one_by_one(tmp_path: Path) -> None:
     notes = Notes()
     send = LocalPictures(notes)
     send._reported = 5
-    await send({"image": [local(picture(tmp_path / "a.png", size=LARGE))]})
-    assert "run.jsonl names them all" in notes.told[0]
+    await send({"image": [make_local_row(write_picture(tmp_path / "a.png", size=LARGE))]})
+    assert "run.jsonl names them all" in notes.messages[0]
 
 
-def encoded(image: Image.Image, kind: str, **save: object) -> bytes:
+def encode_image(image: Image.Image, kind: str, **save: object) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **save)
     return out.getvalue()
@@ -337,63 +339,63 @@ NOISE = Image.frombytes("RGB", (400, 300), random.Random(3).randbytes(360_000))
 @pytest.mark.parametrize("most", [100_000, 30_000, 8_000])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_shrink_fits_and_keeps_the_proportions(kind: str, most: int) -> None:
-    data, media = shrink(encoded(NOISE, kind, quality=100), most)
+    data, media = shrink(encode_image(NOISE, kind, quality=100), most)
     assert len(data) <= most
     assert media == "image/jpeg"
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.width / made.height == pytest.approx(4 / 3, rel=0.02)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.width / image.height == pytest.approx(4 / 3, rel=0.02)
 
 
 def test_shrink_writes_the_orientation_into_the_pixels() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    data, _ = shrink(encoded(NOISE, "JPEG", quality=100, exif=exif), 60_000)
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.height > made.width
-        assert made.getexif().get(0x0112, 1) == 1
+    data, _ = shrink(encode_image(NOISE, "JPEG", quality=100, exif=exif), 60_000)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.height > image.width
+        assert image.getexif().get(0x0112, 1) == 1
 
 
 def test_shrink_keeps_what_is_transparent() -> None:
     clear = NOISE.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(NOISE.size))
-    data, media = shrink(encoded(clear, "PNG"), 60_000)
+    data, media = shrink(encode_image(clear, "PNG"), 60_000)
     assert media == "image/webp"
-    with Image.open(io.BytesIO(data)) as made:
-        assert made.convert("RGBA").getchannel("A").getextrema()[0] < 20
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.convert("RGBA").getchannel("A").getextrema()[0] < 20
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "I;16", "CMYK"])
 def test_shrink_takes_every_mode(mode: str) -> None:
     image = Image.effect_noise((300, 300), 90)
     image = image.convert("I").point(lambda v: v * 256).convert("I;16") if mode == "I;16" else image.convert(mode)
-    data, _ = shrink(encoded(image, "TIFF"), 20_000)
+    data, _ = shrink(encode_image(image, "TIFF"), 20_000)
     assert len(data) <= 20_000
 
 
 def test_shrink_of_what_is_broken_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="can't be decoded"):
-        shrink(encoded(NOISE, "JPEG")[:3000], 1000)
+        shrink(encode_image(NOISE, "JPEG")[:3000], 1000)
     with pytest.raises(ValueError, match="does not fit"):
-        shrink(encoded(NOISE, "PNG"), 300)
+        shrink(encode_image(NOISE, "PNG"), 300)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_a_row_error(tmp_path: Path, sandbox) -> None:
-    picture(tmp_path / "a.png").chmod(0)
+    write_picture(tmp_path / "a.png").chmod(0)
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-    assert "Permission denied" in told
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
+    assert "Permission denied" in stdout
 
 
 def test_a_sheet_that_names_files_of_a_folder_beside_it_says_which_option_reads_that_folder(tmp_path: Path) -> None:
     """It offered a web server's address alone, though each picture lay in ``Fotos``, one folder down."""
-    picture(tmp_path / "Meine Fotos" / "Stühle" / "bild1.jpg")
-    picture(tmp_path / "other" / "bild2.jpg", seed=2)
+    write_picture(tmp_path / "Meine Fotos" / "Stühle" / "bild1.jpg")
+    write_picture(tmp_path / "other" / "bild2.jpg", seed=2)
     names = ["bild1.jpg", "bild9.jpg", *[f"/bild{number}.jpg" for number in (1, 1)]]
     lines = [f"A-{number},{name},an ad for chair {number}" for number, name in enumerate(names)]
     (tmp_path / "stühle.csv").write_text("\n".join(["sku,image,prompt", *lines, ""]))
-    told = batchedit("plan", "stühle.csv", "--sandbox", cwd=tmp_path, code=65).stdout
-    [option] = re.findall(r"a folder beside the sheet has 2 of the first 3: (--image-root .*)", told)
+    stdout = batchedit("plan", "stühle.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    [option] = re.findall(r"a folder beside the sheet has 2 of the first 3: (--image-root .*)", stdout)
     again = batchedit("plan", "stühle.csv", "--sandbox", *shlex.split(option), cwd=tmp_path, code=65).stdout
     assert "invalid         1 row" in again
     assert "row 3 (A-1)" in again
@@ -404,8 +406,8 @@ def test_pictures_that_lie_in_no_folder_beside_the_sheet_have_the_option_for_ano
     tmp_path: Path,
 ) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,bild1.jpg,an ad for a chair\n")
-    told = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    stdout = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
     assert (
         "say which: --map image='https://www.example.com{image}'; if it lies in another folder: --image-root DIR"
-        in told
+        in stdout
     )

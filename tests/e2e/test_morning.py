@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def test_three_of_twenty_rejected_are_bought_once_more(tmp_path: Path, sandbox: 
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     rejected = {f"sku-{n}": ("rejected", f"brighter {n}") for n in (3, 11, 20)}
     decisions = decide(folder, {"sku-1": ("approved", ""), **rejected})
-    told = batchedit("review", "m.csv", "--import", decisions, cwd=tmp_path)
-    assert "4" in told.stdout
-    said = {str(row["sku"]): (row["result_decision"], row["result_note"]) for row in rows(folder)}
-    assert said["sku-1"] == ("approve", None)
-    assert said["sku-3"] == ("reject", "brighter 3")
-    assert said["sku-2"] == (None, None)
+    completed = batchedit("review", "m.csv", "--import", decisions, cwd=tmp_path)
+    assert "4" in completed.stdout
+    decision_of = {str(row["sku"]): (row["result_decision"], row["result_note"]) for row in rows(folder)}
+    assert decision_of["sku-1"] == ("approve", None)
+    assert decision_of["sku-3"] == ("reject", "brighter 3")
+    assert decision_of["sku-2"] == (None, None)
     with (folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
         assert [row["result_note"] for row in csv.DictReader(file)][2] == "brighter 3"
     batchedit("redo", "m.csv", "--use-notes", "--yes", cwd=tmp_path)
@@ -53,13 +53,13 @@ def test_three_of_twenty_rejected_are_bought_once_more(tmp_path: Path, sandbox: 
     assert (ledger["accepted"], ledger["duplicates"]) == (23, 0)
     new = sorted(job["prompt"] for job in ledger["requests"])
     assert sum("brighter" in prompt for prompt in new) == 3
-    found = {str(row["sku"]): row for row in rows(folder)}
+    row_of = {str(row["sku"]): row for row in rows(folder)}
     for sku in rejected:
-        assert found[sku]["result_version"] == 2
-        assert found[sku]["result_file"] == f"files/{sku}-1x1-1-v2.png"
+        assert row_of[sku]["result_version"] == 2
+        assert row_of[sku]["result_file"] == f"files/{sku}-1x1-1-v2.png"
         assert (folder / "files" / f"{sku}-1x1-1.png").exists(), "the rejected one stays"
         assert (folder / "files" / f"{sku}-1x1-1-v2.png").exists()
-    assert Counter(row["result_status"] for row in found.values()) == {"done": 20}
+    assert Counter(row["result_status"] for row in row_of.values()) == {"done": 20}
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     batchedit("redo", "m.csv", "--yes", cwd=tmp_path, code=64)
     assert sandbox.ledger()["accepted"] == 23

@@ -13,15 +13,15 @@ from batchedit.cli.app import batchedit
 from batchedit.cli.streams import fold
 from batchedit.core.typed import format_command
 from batchedit.sandbox import SandboxConfig, serve
-from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import environment, inside, manifest, on, start, until
+from tests.e2e.test_terminal import run_at_terminal
+from tests.support.cli import make_env, manifest, on, run_cli, start, until
 
 SCREEN = 80
 
 
-def lines(shown: str) -> list[str]:
+def split_lines(screen: str) -> list[str]:
     """What stands on the screen: a line that was drawn over is not there any more."""
-    return [line.rsplit("\r", 1)[-1] for line in shown.replace("\r\n", "\n").split("\n")]
+    return [line.rsplit("\r", 1)[-1] for line in screen.replace("\r\n", "\n").split("\n")]
 
 
 def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -> None:
@@ -30,13 +30,13 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
         "B,https://images.example.com/mug.png,an ad for this mug on a window sill\n",
         encoding="utf-8",
     )
-    shown, _ = at_a_terminal(["plan", "m.csv"], tmp_path, columns=SCREEN)
-    assert "nor a file in" in " ".join(shown.split())
-    run, code = at_a_terminal(
+    screen, _ = run_at_terminal(["plan", "m.csv"], tmp_path, columns=SCREEN)
+    assert "nor a file in" in " ".join(screen.split())
+    run, code = run_at_terminal(
         ["run", "m.csv", "--sandbox", "--skip-invalid", "--max-cost", "50"], tmp_path, columns=SCREEN
     )
     assert code == 0, run
-    long = [line for line in lines(shown + run) if len(line) > SCREEN and len(line.lstrip(" |").split()) > 1]
+    long = [line for line in split_lines(screen + run) if len(line) > SCREEN and len(line.lstrip(" |").split()) > 1]
     assert not long, long
     assert "$0.04 spent, at most $50.00 (play money)" in run, "three sums of zero dollars stood between these"
 
@@ -44,9 +44,9 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
 @pytest.mark.parametrize("command", ["", *sorted(batchedit.commands)])
 def test_help_fits_a_terminal_of_80_columns(command: str, tmp_path: Path) -> None:
     """The faults of the sandbox were lines of 300 letters."""
-    told = inside(*command.split(), "--help", cwd=tmp_path, env=environment() | {"COLUMNS": "80"}).stdout
-    assert len(told.splitlines()) > 5
-    assert not [line for line in told.splitlines() if len(line) > SCREEN]
+    stdout = run_cli(*command.split(), "--help", cwd=tmp_path, env=make_env() | {"COLUMNS": "80"}).stdout
+    assert len(stdout.splitlines()) > 5
+    assert not [line for line in stdout.splitlines() if len(line) > SCREEN]
 
 
 def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         f'sku,image,prompt\nA,https://images.example.com/mug.png,"{prompt}"\n', encoding="utf-8"
     )
-    shown, _ = at_a_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
-    assert json.loads(shown[shown.index("{") :])["schema"].startswith("batchedit/plan/")
-    told, _ = at_a_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
-    events = [line for line in lines(told) if line.startswith('{"')]
+    screen, _ = run_at_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
+    assert json.loads(screen[screen.index("{") :])["schema"].startswith("batchedit/plan/")
+    run_screen, _ = run_at_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
+    events = [line for line in split_lines(run_screen) if line.startswith('{"')]
     assert any(len(line) > SCREEN for line in events)
     assert all(isinstance(json.loads(line), dict) for line in events)
 
@@ -68,15 +68,15 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="6", plain_files=4_000)) as it:
         run = start("run", "m.csv", *on(it), cwd=tmp_path)
         until(lambda: it.ledger()["accepted"])
-        shown, code = at_a_terminal(["status", "m.csv", "--watch"], tmp_path, columns=SCREEN)
+        screen, code = run_at_terminal(["status", "m.csv", "--watch"], tmp_path, columns=SCREEN)
         run.communicate()
-    assert code == 0, shown
-    assert "\\x1b" not in shown
-    assert re.search(r"\x1b\[\d+F\x1b\[J", shown), shown
+    assert code == 0, screen
+    assert "\\x1b" not in screen
+    assert re.search(r"\x1b\[\d+F\x1b\[J", screen), screen
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "folded"),
     [
         ("  money   one two three four five", "  money   one two\n        | three four\n        | five"),
         (
@@ -110,8 +110,8 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_a_line_is_folded(line: str, told: str) -> None:
-    assert fold(line, 20) == told
+def test_a_line_is_folded(line: str, folded: str) -> None:
+    assert fold(line, 20) == folded
 
 
 FOREIGN = "batchedit redo spring --yes"
@@ -121,9 +121,9 @@ FOREIGN = "batchedit redo spring --yes"
 def test_the_name_of_a_sheet_is_no_command_of_ours(tmp_path: Path, name: str) -> None:
     """`the pictures: outputs/spring:` stood there, and below it, on a line of its own, what the sheet's name says to type."""
     manifest(tmp_path / f"{name}.csv", 1)
-    run, code = at_a_terminal(["run", f"{name}.csv", "--sandbox", "--max-cost", "50"], tmp_path, columns=SCREEN)
+    run, code = run_at_terminal(["run", f"{name}.csv", "--sandbox", "--max-cost", "50"], tmp_path, columns=SCREEN)
     assert code == 0, run
-    assert not [line for line in lines(run) if line.strip().startswith(FOREIGN)], run
+    assert not [line for line in split_lines(run) if line.strip().startswith(FOREIGN)], run
     (pictures,) = re.findall(r"the pictures: .*?the enriched", " ".join(re.sub(r"\r?\n *\|", "", run).split()))
     assert shlex.split(pictures)[2] == f"outputs/{name}/files,"
 
@@ -132,9 +132,9 @@ def test_the_names_of_columns_and_sheets_are_no_commands_of_ours(tmp_path: Path)
     (tmp_path / f"{FOREIGN}.csv").write_text(
         f"{FOREIGN} and all the rest that there is in it,prompt\nhttps://a.example/b.png,an ad\n"
     )
-    columns, _ = at_a_terminal(["plan", f"{FOREIGN}.csv", "--map", "image=nothing"], tmp_path, columns=SCREEN)
-    tables, _ = at_a_terminal(["plan", "nothing like that.csv"], tmp_path, columns=SCREEN)
-    for shown, told in ((columns, "Columns:"), (tables, "Tables in")):
-        assert told in shown
-        assert FOREIGN in " ".join(shown.replace("|", " ").split())
-        assert not [line for line in lines(shown) if line.strip(" '").startswith(FOREIGN)], shown
+    columns, _ = run_at_terminal(["plan", f"{FOREIGN}.csv", "--map", "image=nothing"], tmp_path, columns=SCREEN)
+    tables, _ = run_at_terminal(["plan", "nothing like that.csv"], tmp_path, columns=SCREEN)
+    for message, label in ((columns, "Columns:"), (tables, "Tables in")):
+        assert label in message
+        assert FOREIGN in " ".join(message.replace("|", " ").split())
+        assert not [line for line in split_lines(message) if line.strip(" '").startswith(FOREIGN)], message

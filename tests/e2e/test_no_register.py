@@ -36,14 +36,14 @@ def other_version(state: Path) -> None:
 @pytest.fixture(params=[under_a_file, a_folder, damaged, other_version])
 def state(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder that can't be used, and a folder of its own for what is temporary."""
-    found = tmp_path / "home" / "state"
+    folder = tmp_path / "home" / "state"
     if request.param is not under_a_file:
-        found.parent.mkdir()
-    request.param(found)
+        folder.parent.mkdir()
+    request.param(folder)
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("BATCHEDIT_STATE", str(found))
+    monkeypatch.setenv("BATCHEDIT_STATE", str(folder))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    return found
+    return folder
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from batchedit.commands.audit import audit
 from tests.support.cli import manifest, rows
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -57,12 +57,12 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    found = Service()
+    running = Service()
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self) -> None:
             sent = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, content = found.answer(self.command, self.path.partition("?")[0], sent)
+            status, content = running.answer(self.command, self.path.partition("?")[0], sent)
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -74,57 +74,57 @@ def service() -> Iterator[Service]:
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_port}"
+    running.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield found
+    yield running
     server.shutdown()
     thread.join()
     server.server_close()
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
+def fork_server() -> Iterator[ForkServer]:
+    running = ForkServer()
+    yield running
+    running.close()
 
 
-def command(service: Service) -> list[object]:
+def make_command(service: Service) -> list[object]:
     return ["run", "m.csv", "--base-url", service.url, "--yes", "--price", "0.04", "--poll-seconds", 0.2]
 
 
 def test_a_link_with_port_99999_a_host_that_is_no_idna_and_a_number_of_400_digits(
-    tmp_path: Path, service: Service, nursery: Nursery
+    tmp_path: Path, service: Service, fork_server: ForkServer
 ) -> None:
     """Each of them ended the program with a traceback, and every later run too."""
     manifest(tmp_path / "m.csv", 4)
     service.ids = ["r1", "r2", "r3", "r4"]
     service.results = ["https://files.runcomfy.net:99999/a.png", "https://xn--a.runcomfy.net/a.png", "", ""]
     service.position = HUGE
-    nursery.run(*command(service), cwd=tmp_path, code=75)
+    fork_server.run(*make_command(service), cwd=tmp_path, code=75)
     states = Counter(row["result_status"] for row in rows(tmp_path / "outputs" / "m"))
     assert states == {"uncollected": 2, "done": 2}
     errors = [row["result_error"] for row in rows(tmp_path / "outputs" / "m")]
     assert all("link" in str(error) for error in errors[:2])
     service.results = [""] * 4  # the service has found out
     for _ in range(2):
-        nursery.run(*command(service), cwd=tmp_path)
+        fork_server.run(*make_command(service), cwd=tmp_path)
     assert service.posts == 4
     assert audit(str(tmp_path / "outputs" / "m"), {})[1].findings == []
 
 
 def test_an_id_that_the_service_gave_before_is_kept_with_the_doubt(
-    tmp_path: Path, service: Service, nursery: Nursery
+    tmp_path: Path, service: Service, fork_server: ForkServer
 ) -> None:
     """Two jobs got one id: the second is in doubt, and the id that it was given is what a person has to ask with."""
     manifest(tmp_path / "m.csv", 2)
     service.ids, service.results = ["r-twice", "r-twice"], ["", ""]
-    nursery.run(*command(service), cwd=tmp_path, code=76)
+    fork_server.run(*make_command(service), cwd=tmp_path, code=76)
     run = tmp_path / "outputs" / "m"
     assert {row["result_status"] for row in rows(run)} == {"done", "in_doubt"}
-    assert "r-twice" in nursery.run("doubt", "outputs/m", cwd=tmp_path, code=76).stdout
+    assert "r-twice" in fork_server.run("doubt", "outputs/m", cwd=tmp_path, code=76).stdout
     with (run / "in_doubt.csv").open(newline="", encoding="utf-8-sig") as file:
         assert ["r-twice" in row["result_error"] for row in csv.DictReader(file)] == [True]
-    nursery.run(*command(service), cwd=tmp_path, code=76)
+    fork_server.run(*make_command(service), cwd=tmp_path, code=76)
     assert service.posts == 2

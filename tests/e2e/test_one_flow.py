@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 QUICK = {"latency": "0", "plain_files": 4_000}
 
 
-def hints(text: str) -> list[list[str]]:
+def find_hints(text: str) -> list[list[str]]:
     """The commands that ``text`` tells to type."""
-    return [shlex.split(found)[1:] for found in re.findall(r"→ [^\n]*?: (batchedit [^\n]*)$", text, re.MULTILINE)]
+    return [shlex.split(command)[1:] for command in re.findall(r"→ [^\n]*?: (batchedit [^\n]*)$", text, re.MULTILINE)]
 
 
 def test_retry_that_buys_doubts_again_asks_about_all_of_them(tmp_path: Path) -> None:
@@ -29,11 +29,11 @@ def test_retry_that_buys_doubts_again_asks_about_all_of_them(tmp_path: Path) -> 
         batchedit("run", "m.csv", *on(it, "-j", 1), cwd=tmp_path, code=76)
         it.set_faults([])
         before = it.ledger()["accepted"]
-        words = ("retry", "outputs/m", "--failed", "--on-doubt", "buy-again")
-        asked = batchedit(*words, cwd=tmp_path, code=64)
-        assert "buying 3 pictures needs a yes" in asked.stderr
+        arguments = ("retry", "outputs/m", "--failed", "--on-doubt", "buy-again")
+        completed = batchedit(*arguments, cwd=tmp_path, code=64)
+        assert "buying 3 pictures needs a yes" in completed.stderr
         assert it.ledger()["accepted"] == before, "something was bought without a yes"
-        batchedit(*words, "--yes", cwd=tmp_path)
+        batchedit(*arguments, "--yes", cwd=tmp_path)
         assert it.ledger()["accepted"] == before + 3
 
 
@@ -45,8 +45,10 @@ def test_a_run_is_gone_on_with_by_its_folder_and_by_out(tmp_path: Path, command:
         batchedit("run", "m.csv", *on(it, "--out", "night"), cwd=tmp_path, code=1)
         it.set_faults([])
         yes = [] if command == "fetch" else ["--yes"]
-        told = batchedit(command, "night", "--out", "night", *yes, cwd=tmp_path, code=0 if command == "retry" else 1)
-        assert "night: " in told.stdout
+        completed = batchedit(
+            command, "night", "--out", "night", *yes, cwd=tmp_path, code=0 if command == "retry" else 1
+        )
+        assert "night: " in completed.stdout
         assert it.ledger()["accepted"] == (4 if command == "retry" else 3)
         assert not (tmp_path / "outputs").exists()
 
@@ -60,8 +62,8 @@ def test_redo_with_out_ends_in_the_run_that_it_began_in(tmp_path: Path) -> None:
         key = rows(night)[0]["result_key"]
         (night / "decisions.csv").write_text(f"decision,note,when,job\nrejected,,2026-11-22T08:00:00Z,k{key}\n")
         batchedit("review", "m.csv", "--out", "night", "--import", "night/decisions.csv", cwd=tmp_path)
-        told = batchedit("redo", "m.csv", "--out", "night", "--yes", cwd=tmp_path)
-        assert told.stdout.startswith("night: 2 done\n")
+        completed = batchedit("redo", "m.csv", "--out", "night", "--yes", cwd=tmp_path)
+        assert completed.stdout.startswith("night: 2 done\n")
         assert it.ledger()["accepted"] == 3
         assert not (tmp_path / "outputs").exists()
 
@@ -71,16 +73,16 @@ def test_each_command_that_is_printed_goes_on_in_this_run(tmp_path: Path) -> Non
     manifest(tmp_path / "m.csv", 5)
     faults = ("job:failed=at:1", "job:moderated=at:2", "submit:drop_after=at:3")
     with serve(SandboxConfig(**QUICK, faults=faults)) as it:
-        told = batchedit("run", "m.csv", *on(it, "--set", "prompt=a mug", "-j", 1), cwd=tmp_path, code=None)
+        first_run = batchedit("run", "m.csv", *on(it, "--set", "prompt=a mug", "-j", 1), cwd=tmp_path, code=None)
         it.set_faults([])
-        typed = hints(told.stdout)
-        assert typed, told.stdout
-        for words in typed:
+        printed_commands = find_hints(first_run.stdout)
+        assert printed_commands, first_run.stdout
+        for arguments in printed_commands:
             before = it.ledger()["accepted"]
-            yes = ["--yes"] if words[0] in {"run", "retry"} else []
-            done = batchedit(*words, *yes, cwd=tmp_path, code=None)
-            assert done.returncode in {0, 1, 75, 76}, (words, done.stdout, done.stderr)
-            assert it.ledger()["accepted"] - before <= (1 if words[0] == "retry" else 5), words
+            yes = ["--yes"] if arguments[0] in {"run", "retry"} else []
+            completed = batchedit(*arguments, *yes, cwd=tmp_path, code=None)
+            assert completed.returncode in {0, 1, 75, 76}, (arguments, completed.stdout, completed.stderr)
+            assert it.ledger()["accepted"] - before <= (1 if arguments[0] == "retry" else 5), arguments
         assert [folder.name for folder in (tmp_path / "outputs").iterdir()] == ["m"], "another run was begun"
 
 
@@ -115,7 +117,7 @@ def test_the_address_of_notify_is_not_printed(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(**QUICK)) as it:
         secret = "https://127.0.0.1:1/services/T00/B00/s3cr3t"
-        told = batchedit("run", "m.csv", *on(it, "--max-cost", "0.09", "--notify", secret), cwd=tmp_path, code=75)
-        assert "to go on: batchedit run outputs/m" in told.stdout
-        assert "s3cr3t" not in told.stdout + told.stderr
+        completed = batchedit("run", "m.csv", *on(it, "--max-cost", "0.09", "--notify", secret), cwd=tmp_path, code=75)
+        assert "to go on: batchedit run outputs/m" in completed.stdout
+        assert "s3cr3t" not in completed.stdout + completed.stderr
         assert "s3cr3t" not in (tmp_path / "outputs" / "m" / "report.json").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, until
+from tests.support.cli import make_env, manifest, run_cli, until
 
 COMMAND = [sys.executable, "-m", "batchedit"]
 
@@ -21,30 +21,30 @@ COMMAND = [sys.executable, "-m", "batchedit"]
 def test_output_that_cannot_be_encoded_is_replaced(tmp_path: Path, encoding: str) -> None:
     """Our own arrow ended the command with a traceback and exit 1 after everything was bought."""
     manifest(tmp_path / "m.csv", 2)
-    done = subprocess.run(
+    completed = subprocess.run(
         [*COMMAND, "run", "m.csv", "--sandbox"],
         cwd=tmp_path,
-        env=environment(PYTHONIOENCODING=encoding),
+        env=make_env(PYTHONIOENCODING=encoding),
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
-    assert b"2 done" in done.stdout
+    assert (completed.returncode, b"Traceback" in completed.stderr) == (0, False), completed.stderr
+    assert b"2 done" in completed.stdout
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_full_disk_under_stdout_is_no_other_exit_code(tmp_path: Path, command: str) -> None:
     manifest(tmp_path / "m.csv", 2)
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*COMMAND, command, "m.csv", "--sandbox"],
             cwd=tmp_path,
-            env=environment(),
+            env=make_env(),
             stdout=full,
             stderr=subprocess.PIPE,
             check=False,
         )
-    assert (done.returncode, done.stderr.count(b"Error")) == (0, 0), done.stderr
+    assert (completed.returncode, completed.stderr.count(b"Error")) == (0, 0), completed.stderr
 
 
 def test_a_closed_pipe_does_not_end_a_run(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_closed_pipe_does_not_end_a_run(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "run", "m.csv", "--sandbox"],
         cwd=tmp_path,
-        env=environment(),
+        env=make_env(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -74,7 +74,7 @@ def test_a_closed_terminal_leaves_nothing_in_doubt(tmp_path: Path) -> None:
         pid, terminal = pty.fork()
         if pid == 0:  # the child: nothing but exec may happen here
             os.chdir(tmp_path)
-            os.execve(sys.executable, [*COMMAND, *arguments], environment())
+            os.execve(sys.executable, [*COMMAND, *arguments], make_env())
 
         def all_are_sent() -> bool:
             if select.select([terminal], [], [], 0)[0]:  # a terminal that nobody reads holds the run up once it is full
@@ -86,5 +86,5 @@ def test_a_closed_terminal_leaves_nothing_in_doubt(tmp_path: Path) -> None:
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 129
         assert (tmp_path / "outputs/m/results.csv").is_file()
-        assert "nothing is in doubt" in inside("doubt", "outputs/m", cwd=tmp_path).stdout
+        assert "nothing is in doubt" in run_cli("doubt", "outputs/m", cwd=tmp_path).stdout
         assert sandbox.ledger()["accepted"] == 6

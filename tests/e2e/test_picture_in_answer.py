@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer, Request
 
 
@@ -24,10 +24,10 @@ class Service(RawServer):
     def answer(self, connection: Any, request: Request) -> None:
         """Like the page, but for the ending."""
         if request.method == "POST":
-            told: dict[str, Any] = {"request_id": f"r{self.bought()}"}
+            payload: dict[str, Any] = {"request_id": f"r{self.bought()}"}
         else:
-            told = {} if "/models/" in request.target else {"status": "completed", **self.ending}
-        connection.sendall(self.json(told))
+            payload = {} if "/models/" in request.target else {"status": "completed", **self.ending}
+        connection.sendall(self.json(payload))
 
     def bought(self) -> int:
         return sum(request.method == "POST" for request in self.requests)
@@ -43,13 +43,13 @@ def service() -> Any:
         running.stop()
 
 
-def _png() -> bytes:
-    made = BytesIO()
-    Image.effect_noise((64, 48), 90).save(made, "PNG")
-    return made.getvalue()
+def _make_png() -> bytes:
+    buffer = BytesIO()
+    Image.effect_noise((64, 48), 90).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
-def _run(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
+def _run_one_row(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
     manifest(tmp_path / "m.csv", 1)
     options = ["--base-url", service.url, "--no-check-images", "--yes", "--stuck-after", "1", "--poll-seconds", "0.2"]
     batchedit("run", "m.csv", *options, cwd=tmp_path, code=code)
@@ -61,11 +61,11 @@ def _run(tmp_path: Path, service: Service, code: int | None) -> dict[str, str]:
 def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
     tmp_path: Path, service: Service, shape: str
 ) -> None:
-    png = _png()
+    png = _make_png()
     text = b64encode(png).decode()
-    one = {"image": f"data:image/png;base64,{text}"} if shape == "data URI" else {"images": [{"b64_json": text}]}
-    service.ending = {"output": one}
-    row = _run(tmp_path, service, code=0)
+    output = {"image": f"data:image/png;base64,{text}"} if shape == "data URI" else {"images": [{"b64_json": text}]}
+    service.ending = {"output": output}
+    row = _run_one_row(tmp_path, service, code=0)
     assert row["result_status"] == "done"
     [saved] = (tmp_path / "outputs" / "m" / "files").rglob("*.png")
     assert saved.read_bytes() == png
@@ -76,14 +76,14 @@ def test_a_picture_inside_the_answer_was_paid_for_and_kept_nowhere(
 
 def test_the_services_own_word_and_reason_did_not_reach_the_row(tmp_path: Path, service: Service) -> None:
     service.ending = {"status": "ERROR", "error": "boom"}
-    told = " ".join(_run(tmp_path, service, code=None).values())
-    assert "error" in told
-    assert "boom" in told
+    row_text = " ".join(_run_one_row(tmp_path, service, code=None).values())
+    assert "error" in row_text
+    assert "boom" in row_text
     assert service.bought() == 1
 
 
 def test_a_row_without_a_file_says_which_keys_were_there(tmp_path: Path, service: Service) -> None:
     service.ending = {"output": {"seed": 7}, "message": "upload pending"}
-    told = " ".join(_run(tmp_path, service, code=None).values())
-    assert "seed" in told
-    assert "upload pending" in told
+    row_text = " ".join(_run_one_row(tmp_path, service, code=None).values())
+    assert "seed" in row_text
+    assert "upload pending" in row_text

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.ledger.review_file import ReviewFile
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 
 BY_THE_CLOCK = """CREATE VIEW wishes (seq, at, who, name, value) AS
     SELECT CAST((julianday('now') - 2440587.5) * 86400 * 10 AS INTEGER), 1.0, 'x', 'max_cost', 'none'"""
@@ -28,15 +28,15 @@ def test_a_planted_review_file_lifted_the_cap_and_40_were_bought_where_5_were_al
     manifest(tmp_path / "m.csv", 8)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.08, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.08, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with ReviewFile(run).open_for_writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db, db:
             if planted == BY_THE_CLOCK:
                 db.execute("DROP TABLE wishes")
             db.execute(planted)
-        told = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
-        assert "review.sqlite" in told.stderr
+        completed = run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=make_env(), code=74)
+        assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 2
 
 
@@ -52,28 +52,30 @@ def test_a_checkpoint_with_a_planted_trigger_or_without_the_one_that_sums_is_ref
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
             db.execute(tampering)
-        for words in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"]):
-            told = inside(*words, cwd=tmp_path, env=environment(), code=74)
-            assert "which is not as batchedit makes it" in told.stderr
+        for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"]):
+            completed = run_cli(*arguments, cwd=tmp_path, env=make_env(), code=74)
+            assert "which is not as batchedit makes it" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
 
-def _rewritten(table: str, old: str, new: str) -> str:
+def _rewrite_table(table: str, old: str, new: str) -> str:
     """The table as if it had been made by another statement: its rows stay."""
     return f"""PRAGMA writable_schema = ON;
         UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}' AND type = 'table';"""
 
 
 ALTERED = {
-    "no id can be written down": _rewritten("jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"),
-    "less money than none": _rewritten("jobs", "CHECK (held >= 0)", ""),
+    "no id can be written down": _rewrite_table(
+        "jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"
+    ),
+    "less money than none": _rewrite_table("jobs", "CHECK (held >= 0)", ""),
     "a column that computes": "ALTER TABLE jobs ADD COLUMN more INTEGER GENERATED ALWAYS AS (id * 2)",
     "a column more": "ALTER TABLE meta ADD COLUMN more TEXT",
-    "sums of one row": _rewritten("tally", "PRIMARY KEY (state, wanted)", "PRIMARY KEY (wanted, state)"),
-    "facts that look alike": _rewritten("meta", "name  TEXT PRIMARY KEY", "name  TEXT COLLATE NOCASE PRIMARY KEY"),
+    "sums of one row": _rewrite_table("tally", "PRIMARY KEY (state, wanted)", "PRIMARY KEY (wanted, state)"),
+    "facts that look alike": _rewrite_table("meta", "name  TEXT PRIMARY KEY", "name  TEXT COLLATE NOCASE PRIMARY KEY"),
     "one id a state": "CREATE UNIQUE INDEX more ON jobs (state) WHERE state = 'waiting'",
     "an index that is another": "DROP INDEX jobs_to_buy; CREATE INDEX jobs_to_buy ON jobs (wanted, id) WHERE state = 'done'",
     "a table more": "CREATE TABLE more (text)",
@@ -90,18 +92,22 @@ def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
             db.executescript(ALTERED[altered])
-        for words in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
-            inside(*words, cwd=tmp_path, env=environment(), code=74)
+        for arguments in (
+            ["run", "m.csv", *on(sandbox, "--max-cost", "none")],
+            ["fetch", "m"],
+            ["retry", "m", "--yes"],
+        ):
+            run_cli(*arguments, cwd=tmp_path, env=make_env(), code=74)
         assert sandbox.ledger()["accepted"] == 1
 
 
 REVIEWED = {
     "a wish that computes": """DROP TABLE wishes; CREATE TABLE wishes (seq INTEGER PRIMARY KEY, at REAL NOT NULL,
         who TEXT NOT NULL, name TEXT NOT NULL, value TEXT GENERATED ALWAYS AS ('none') STORED) STRICT;""",
-    "any wish": _rewritten(
+    "any wish": _rewrite_table(
         "wishes", "CHECK (name IN (''pause'', ''resume'', ''stop'', ''concurrency'', ''max_cost''))", ""
     ),
     "a column more": "ALTER TABLE marks ADD COLUMN more TEXT",
@@ -114,13 +120,13 @@ def test_a_review_file_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Pat
     manifest(tmp_path / "m.csv", 3)
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         with ReviewFile(run).open_for_writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db:
             db.executescript(REVIEWED[altered])
-        told = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
-        assert "review.sqlite" in told.stderr
+        completed = run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=make_env(), code=74)
+        assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
 
@@ -158,15 +164,15 @@ def test_a_planted_journal_had_any_file_of_this_machine_deleted_by_a_look_at_the
     run, victim = tmp_path / "outputs" / "m", tmp_path / "victim.txt"
     victim.write_text("precious", encoding="utf-8")
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         with ReviewFile(run).open_for_writing():
             pass
         plant_journal(run / name, victim)
-        for words in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):
-            inside(*words, cwd=tmp_path, env=environment(), code=None)
-            assert victim.exists(), words
-        told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=74)
-        assert f"{name}-journal names another file" in told.stderr
+        for arguments in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):
+            run_cli(*arguments, cwd=tmp_path, env=make_env(), code=None)
+            assert victim.exists(), arguments
+        completed = run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(), code=74)
+        assert f"{name}-journal names another file" in completed.stderr
 
 
 ODD = (
@@ -190,21 +196,21 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
     manifest(tmp_path / "m.csv", 2)
     evil = "next\n  → pay here: batchedit run x\x1b[2J\u202e"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=make_env(), code=75)
         live = tmp_path / "outputs" / "m" / "live.json"
-        mine = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=environment()).stdout)
+        mine = json.loads(run_cli("status", "m", "--json", cwd=tmp_path, env=make_env()).stdout)
         assert mine["hint"] == "the same command with a higher --max-cost buys on"
-        told = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
-        told |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
-        told |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
-        told |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
-        live.write_text(json.dumps(told), encoding="utf-8")
-        strange = environment(BATCHEDIT_STATE=str(tmp_path / "of another person"))
-        for words in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
-            shown = inside(*words, cwd=tmp_path, env=strange).stdout
-            assert not {"\x1b", "\u202e"} & set(shown)
-            assert "\n  → pay here" not in shown
-        now = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
+        planted = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
+        planted |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
+        planted |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
+        planted |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
+        live.write_text(json.dumps(planted), encoding="utf-8")
+        strange = make_env(BATCHEDIT_STATE=str(tmp_path / "of another person"))
+        for arguments in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
+            stdout = run_cli(*arguments, cwd=tmp_path, env=strange).stdout
+            assert not {"\x1b", "\u202e"} & set(stdout)
+            assert "\n  → pay here" not in stdout
+        now = json.loads(run_cli("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
         assert now["hint"] is None
         assert now["jobs"] == {"done": 1, "planned": 1}
         assert now["last_word"].keys() == {"kind", "message", "http", "at"}
@@ -217,11 +223,11 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
 def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
     for odd in ODD:
-        told = {"format": 1, "phase": "ended", **odd}
-        (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(told), encoding="utf-8")
-        for words in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
-            shown = inside(*words, cwd=tmp_path, env=environment()).stdout
-            assert "outputs/m" in shown, words
-            assert "None" not in shown, words
+        planted = {"format": 1, "phase": "ended", **odd}
+        (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(planted), encoding="utf-8")
+        for arguments in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
+            stdout = run_cli(*arguments, cwd=tmp_path, env=make_env()).stdout
+            assert "outputs/m" in stdout, arguments
+            assert "None" not in stdout, arguments

@@ -18,8 +18,8 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.review.notify import notify
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import DEFAULT_BASE_URL, Settings
-from tests.support.cli import environment, manifest, on, start, until
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, start, until
+from tests.support.cli import run_cli as batchedit
 from tests.support.raw_server import RawServer
 
 
@@ -34,7 +34,7 @@ def proxy() -> object:
 
 
 @pytest.mark.parametrize(
-    ("told", "used"),
+    ("variable", "used"),
     [
         ("127.0.0.1:9", "http://127.0.0.1:9"),
         ("proxy.example.com", "http://proxy.example.com"),
@@ -43,24 +43,25 @@ def proxy() -> object:
         ("  ", None),
     ],
 )
-def test_a_proxy_as_other_tools_take_it_ended_in_a_traceback(told: str, used: str | None) -> None:
-    assert find_proxy({"HTTPS_PROXY": told}) == used
-    assert find_proxy({"HTTPS_PROXY": " ", "https_proxy": told}) == used
+def test_a_proxy_as_other_tools_take_it_ended_in_a_traceback(variable: str, used: str | None) -> None:
+    assert find_proxy({"HTTPS_PROXY": variable}) == used
+    assert find_proxy({"HTTPS_PROXY": " ", "https_proxy": variable}) == used
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 @pytest.mark.parametrize(
-    "told", ["socks5://me:secret@127.0.0.1:9", "ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://a b:1"]
+    "variable",
+    ["socks5://me:secret@127.0.0.1:9", "ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://a b:1"],
 )
-def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path: Path, command: str, told: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path: Path, command: str, variable: str) -> None:
     manifest(tmp_path / "m.csv", 1)
-    refused = batchedit(command, "m.csv", cwd=tmp_path, env=environment(HTTPS_PROXY=told), code=64)
+    refused = batchedit(command, "m.csv", cwd=tmp_path, env=make_env(HTTPS_PROXY=variable), code=64)
     assert "HTTPS_PROXY" in refused.stderr
     assert "nothing was sent" in refused.stderr
     assert "unset HTTPS_PROXY" in refused.stderr
     assert "secret" not in refused.stderr + refused.stdout
     with pytest.raises(UsageError):
-        find_proxy({"https_proxy": told})
+        find_proxy({"https_proxy": variable})
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -68,12 +69,14 @@ def test_a_proxy_without_a_scheme_or_blank_is_taken_as_other_tools_take_it(tmp_p
     """127.0.0.1:9 is nobody: the service can't be reached then, in a sentence, and a loopback service needs no proxy."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
-        words = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
-        for told in ("  ", ""):
-            batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY=told))
-        told = batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY="127.0.0.1:9"), code=None)
-        assert "Traceback" not in told.stderr
-        assert told.returncode in {0, 69}, told.stderr
+        arguments = (
+            [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
+        )
+        for blank in ("  ", ""):
+            batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY=blank))
+        completed = batchedit(*arguments, cwd=tmp_path, env=make_env(HTTPS_PROXY="127.0.0.1:9"), code=None)
+        assert "Traceback" not in completed.stderr
+        assert completed.returncode in {0, 69}, completed.stderr
         assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
 
 
@@ -86,15 +89,17 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
     folder = tmp_path / "kept" if place == "RUNCOMFY_CONFIG_DIR" else tmp_path / "kept" / "runcomfy"
     folder.mkdir(parents=True)
     (folder / "token.json").write_text('{"access_token": "of-the-folder"}', encoding="utf-8")
-    env = environment(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
+    env = make_env(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
     del env["RUNCOMFY_API_TOKEN"]
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
-        words = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
-        told = batchedit(command, "m.csv", *words, cwd=tmp_path, env=env)
-        assert "the catalogue" in told.stdout + told.stderr, "the price was asked of the service, with the token"
+        arguments = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
+        completed = batchedit(command, "m.csv", *arguments, cwd=tmp_path, env=env)
+        assert "the catalogue" in completed.stdout + completed.stderr, (
+            "the price was asked of the service, with the token"
+        )
         (folder / "token.json").unlink()
         without = batchedit(
-            command, "m.csv", "--fresh", *words, cwd=tmp_path, env=env, code=77 if command == "run" else 0
+            command, "m.csv", "--fresh", *arguments, cwd=tmp_path, env=env, code=77 if command == "run" else 0
         )
         assert "token" in without.stderr or command == "plan"
         assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
@@ -102,7 +107,7 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
 
 def test_a_proxy_that_cannot_be_used_is_nothing_to_the_sandbox(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
-    planned = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, env=environment(HTTPS_PROXY="socks5://127.0.0.1:9"))
+    planned = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, env=make_env(HTTPS_PROXY="socks5://127.0.0.1:9"))
     assert "to buy          1 picture" in planned.stdout
     assert "HTTPS_PROXY" not in planned.stdout + planned.stderr
 
@@ -110,10 +115,10 @@ def test_a_proxy_that_cannot_be_used_is_nothing_to_the_sandbox(tmp_path: Path) -
 def test_plan_went_past_the_proxy(tmp_path: Path, proxy: RawServer) -> None:
     """It asked the service by itself, where only the proxy leads out."""
     manifest(tmp_path / "m.csv", 1)
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path, env=env)
-    asked = {request.target for request in proxy.requests if request.method == "CONNECT"}
-    assert "model-api.runcomfy.net:443" in asked
+    tunnels = {request.target for request in proxy.requests if request.method == "CONNECT"}
+    assert "model-api.runcomfy.net:443" in tunnels
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -151,7 +156,7 @@ DECLINED, LOST = '"event":"Declined"', '"event":"Lost"'
 BUYING = ("run n.csv --no-check-images", "retry m", "doubt m --buy-again all", "redo m")
 
 
-def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
+def _make_vendor_run(folder: Path, *, price: int | None = None) -> int:
     """A failed row, one in doubt and a rejected picture; and a sheet that is new. Returns how many are in doubt.
 
     ``price`` is what the run knows of a picture's, in micro-dollars; without one it asks.
@@ -165,67 +170,69 @@ def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
         FolderDecisions(checkpoint).put(PictureDecision(3, Verdict.REJECT, "", 0, "Dana", 1.0))
         checkpoint.put("service", DEFAULT_BASE_URL)
-        kept = Settings.load(checkpoint.get("settings") or "{}")
-        checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL, price=price).dump())
+        settings = Settings.load(checkpoint.get("settings") or "{}")
+        checkpoint.put("settings", replace(settings, base_url=DEFAULT_BASE_URL, price=price).dump())
         return checkpoint.money().doubts
 
 
-def _typed(words: str, price: int | None) -> list[str]:
-    return [*words.split(), "--yes", *(["--price", "0.04"] if price and words.startswith("run") else [])]
+def _split_command(command: str, price: int | None) -> list[str]:
+    return [*command.split(), "--yes", *(["--price", "0.04"] if price and command.startswith("run") else [])]
 
 
-def _of(words: str, folder: Path) -> Path:
-    return folder / "outputs" / ("n" if words.startswith("run") else "m")
+def _find_run(command: str, folder: Path) -> Path:
+    return folder / "outputs" / ("n" if command.startswith("run") else "m")
 
 
-def _log(words: str, folder: Path) -> str:
-    path = _of(words, folder) / "run.jsonl"
+def _read_log(command: str, folder: Path) -> str:
+    path = _find_run(command, folder) / "run.jsonl"
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _doubts(words: str, folder: Path) -> int:
-    with closing(open_checkpoint(_of(words, folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
+def _count_doubts(command: str, folder: Path) -> int:
+    with closing(open_checkpoint(_find_run(command, folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
         return checkpoint.money().doubts
 
 
-@pytest.mark.parametrize("words", BUYING)
+@pytest.mark.parametrize("command", BUYING)
 @pytest.mark.parametrize("price", [None, 40_000], ids=["asks for the price", "buys at once"])
 def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_named(
-    tmp_path: Path, words: str, price: int | None
+    tmp_path: Path, command: str, price: int | None
 ) -> None:
-    before = _a_run_of_the_vendor(tmp_path, price=price)
+    before = _make_vendor_run(tmp_path, price=price)
     proxy = RawServer([RawServer.http(407)])
     try:
-        env = environment(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
-        told = batchedit(*_typed(words, price), cwd=tmp_path, env=env, code=69)
+        env = make_env(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
+        completed = batchedit(*_split_command(command, price), cwd=tmp_path, env=env, code=69)
     finally:
         proxy.stop()
-    said = told.stdout + told.stderr
-    assert f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in said
-    assert "put a proxy that lets the service through into HTTPS_PROXY" in said
-    assert "hidden" not in said
+    output = completed.stdout + completed.stderr
+    assert (
+        f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in output
+    )
+    assert "put a proxy that lets the service through into HTTPS_PROXY" in output
+    assert "hidden" not in output
     assert {request.method for request in proxy.requests} == {"CONNECT"}
-    assert (DECLINED in _log(words, tmp_path)) is bool(price)
-    released = bool(price) and words.startswith("doubt")  # planned, as the yes wanted it
-    assert _doubts(words, tmp_path) == (0 if words.startswith("run") else before - released)
+    assert (DECLINED in _read_log(command, tmp_path)) is bool(price)
+    released = bool(price) and command.startswith("doubt")  # planned, as the yes wanted it
+    assert _count_doubts(command, tmp_path) == (0 if command.startswith("run") else before - released)
 
 
 def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawServer) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="600", plain_files=4_000)) as it:
         process = start("run", "m.csv", *on(it), cwd=tmp_path)
-        until(lambda: '"event":"Accepted"' in _log("m", tmp_path))
+        until(lambda: '"event":"Accepted"' in _read_log("m", tmp_path))
         process.terminate()
         process.communicate(timeout=90)
     with closing(open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
         checkpoint.put("service", DEFAULT_BASE_URL)
-        kept = Settings.load(checkpoint.get("settings") or "{}")
-        checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL).dump())
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+        settings = Settings.load(checkpoint.get("settings") or "{}")
+        checkpoint.put("settings", replace(settings, base_url=DEFAULT_BASE_URL).dump())
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     refused = f"the proxy 127.0.0.1:{proxy.port} refuses to connect to model-api.runcomfy.net:443 (403 X)"
-    for words in ("fetch m", "cancel m"):
-        told = batchedit(*words.split(), cwd=tmp_path, env=env, code=69)
-        assert refused in told.stdout + told.stderr
+    for command in ("fetch m", "cancel m"):
+        completed = batchedit(*command.split(), cwd=tmp_path, env=env, code=69)
+        assert refused in completed.stdout + completed.stderr
     manifest(tmp_path / "n.csv", 2, prefix="new")
     planned = batchedit("plan", "n.csv", "--no-check-images", cwd=tmp_path, env=env)
     assert refused in planned.stderr
@@ -233,8 +240,8 @@ def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawSer
     assert "to buy          2 pictures" in planned.stdout
 
 
-def _declined_or_over(words: str, folder: Path, process: subprocess.Popen[str]) -> bool:
-    return DECLINED in _log(words, folder) or process.poll() is not None
+def _is_declined_or_over(command: str, folder: Path, process: subprocess.Popen[str]) -> bool:
+    return DECLINED in _read_log(command, folder) or process.poll() is not None
 
 
 @pytest.mark.timeout(600)  # four commands, each with a run of its own before
@@ -243,25 +250,25 @@ def test_a_tunnel_that_never_opens_leaves_nothing_in_doubt_whatever_buys(tmp_pat
     """All at once, for a tunnel that hangs is waited for. Each goes on trying, as where there is no network."""
     proxy = RawServer()
     proxy.script = [{"closes": RawServer.close, "hangs": proxy.hang, "refuses later": RawServer.http(503)}[how]]
-    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    env = make_env(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     running: dict[str, tuple[Path, int, int, subprocess.Popen[str]]] = {}
     try:
-        for number, words in enumerate(BUYING):
+        for number, command in enumerate(BUYING):
             folder = tmp_path / str(number)
             folder.mkdir()
-            before = _a_run_of_the_vendor(folder, price=40_000)
-            lost = _log(words, folder).count(LOST)
-            running[words] = (folder, before, lost, start(*_typed(words, 40_000), cwd=folder, env=env))
-        for words, (folder, _, _, process) in running.items():
-            until(partial(_declined_or_over, words, folder, process), 300)
+            before = _make_vendor_run(folder, price=40_000)
+            lost = _read_log(command, folder).count(LOST)
+            running[command] = (folder, before, lost, start(*_split_command(command, 40_000), cwd=folder, env=env))
+        for command, (folder, _, _, process) in running.items():
+            until(partial(_is_declined_or_over, command, folder, process), 300)
             process.terminate()
     finally:
-        told = {words: process.communicate(timeout=90) for words, (*_, process) in running.items()}
+        outputs = {command: process.communicate(timeout=90) for command, (*_, process) in running.items()}
         proxy.stop()
     assert {request.method for request in proxy.requests} == {"CONNECT"}
-    for words, (folder, before, lost, process) in running.items():
-        assert DECLINED in _log(words, folder), told[words]
-        assert _log(words, folder).count(LOST) == lost, told[words]
-        after = 0 if words.startswith("run") else before - words.startswith("doubt")
-        assert _doubts(words, folder) == after, told[words]
-        assert process.returncode in {143, 69}, told[words]
+    for command, (folder, before, lost, process) in running.items():
+        assert DECLINED in _read_log(command, folder), outputs[command]
+        assert _read_log(command, folder).count(LOST) == lost, outputs[command]
+        after = 0 if command.startswith("run") else before - command.startswith("doubt")
+        assert _count_doubts(command, folder) == after, outputs[command]
+        assert process.returncode in {143, 69}, outputs[command]

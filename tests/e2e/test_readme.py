@@ -24,7 +24,7 @@ MADE = {"options": ROOT / "docs/reference/settings.md", "diagram": ROOT / "docs/
 PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 
 
-def options_table() -> str:
+def make_options_table() -> str:
     """Each setting once, with the commands that take it."""
     takers: dict[str, list[str]] = {}
     settings: dict[str, Setting] = {}
@@ -38,16 +38,16 @@ def options_table() -> str:
         flags = " ".join(f"`{flag}`" for flag in option.opts)
         value = f" {option.metavar}" if option.metavar and not option.is_flag else ""
         text = (option.help or "").replace("|", "\\|")
-        commands = "all" if len(takers[key]) >= len(commands_with_settings()) else ", ".join(takers[key])
+        commands = "all" if len(takers[key]) >= len(list_commands_with_settings()) else ", ".join(takers[key])
         lines.append(f"| {flags}{value.replace('|', chr(92) + '|')} | {text} | {commands} |")
     return "\n".join(lines)
 
 
-def commands_with_settings() -> list[str]:
+def list_commands_with_settings() -> list[str]:
     return [n for n, c in batchedit.commands.items() if any(isinstance(p, Setting) for p in c.params)]
 
 
-def commands_table() -> str:
+def make_commands_table() -> str:
     lines = ["```"]
     with click.Context(batchedit) as context:
         for name, command in batchedit.commands.items():
@@ -57,19 +57,19 @@ def commands_table() -> str:
     return "\n".join([*lines, "```"])
 
 
-def made() -> dict[str, str]:
+def make_parts() -> dict[str, str]:
     return {
-        "options": f"{commands_table()}\n\n{options_table()}",
+        "options": f"{make_commands_table()}\n\n{make_options_table()}",
         "diagram": f"```mermaid\n{draw_mermaid()}\n```",
     }
 
 
 def test_the_made_parts_are_up_to_date() -> None:
-    for name, content in made().items():
+    for name, content in make_parts().items():
         text = MADE[name].read_text(encoding="utf-8")
         pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         assert pattern.search(text), name
-        fresh = pattern.sub(lambda found, content=content: f"{found[1]}\n{content}\n\n{found[2]}", text)
+        fresh = pattern.sub(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
         if os.environ.get("BATCHEDIT_WRITE_README"):
             text = fresh
             MADE[name].write_text(text, encoding="utf-8")
@@ -96,15 +96,15 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").split()) <= 1500
 
 
-def prose(page: Path) -> str:
+def read_prose(page: Path) -> str:
     """The page without its blocks of code, whose commands are run as they stand by tests of their own."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"<!-- (\w+):.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
 
 
-def wrong_words(words: list[str]) -> str:
+def explain_wrong_words(arguments: list[str]) -> str:
     """What the parser of the command says of these words, "" for nothing: a command that a person copies from a sentence."""
-    name, *rest = words
+    name, *rest = arguments
     command = batchedit.commands.get(name)
     if command is None:
         return f"there is no command {name}"
@@ -124,12 +124,12 @@ def test_every_command_and_option_in_a_sentence_is_one(page: Path) -> None:
         flag for command in batchedit.commands.values() for param in command.params for flag in param.secondary_opts
     }
     wrong = []
-    for told in re.findall(r"`([^`\n]+)`", prose(page)):
-        if told.startswith("batchedit "):
-            wrong += [f"{told}: {why}" for why in [wrong_words(shlex.split(told)[1:])] if why]
-        elif told.startswith("--") and (flag := re.split(r"[ =\[]", told)[0]) not in options | {"--help", "--version"}:
-            wrong.append(f"{told}: no command has {flag}")
-        elif told.startswith("make "):
+    for code in re.findall(r"`([^`\n]+)`", read_prose(page)):
+        if code.startswith("batchedit "):
+            wrong += [f"{code}: {why}" for why in [explain_wrong_words(shlex.split(code)[1:])] if why]
+        elif code.startswith("--") and (flag := re.split(r"[ =\[]", code)[0]) not in options | {"--help", "--version"}:
+            wrong.append(f"{code}: no command has {flag}")
+        elif code.startswith("make "):
             makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-            wrong += [f"{told}: no such target" for target in told.split()[1:2] if f"\n{target}:" not in makefile]
+            wrong += [f"{code}: no such target" for target in code.split()[1:2] if f"\n{target}:" not in makefile]
     assert not wrong, "\n".join(wrong)

@@ -23,14 +23,14 @@ from batchedit.commands.trust import BELIEVED_SETTINGS
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=2_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def received(tmp_path: Path, sandbox: RunningSandbox, private: Path, monkeypatch
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("UPDATE jobs SET state = 'failed'")
         db.execute("UPDATE jobs SET inputs = ? WHERE id = 1", (orjson.dumps(inputs).decode(),))
-        kept = orjson.loads(db.execute("SELECT value FROM meta WHERE name = 'settings'").fetchone()[0])
-        kept |= {"image_root": ["/"], "price": 1, "schema": str(tmp_path / "schema.json"), "on_doubt": "buy-again"}
-        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (orjson.dumps(kept).decode(),))
+        settings = orjson.loads(db.execute("SELECT value FROM meta WHERE name = 'settings'").fetchone()[0])
+        settings |= {"image_root": ["/"], "price": 1, "schema": str(tmp_path / "schema.json"), "on_doubt": "buy-again"}
+        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (orjson.dumps(settings).decode(),))
         db.execute("UPDATE meta SET value = ? WHERE name = 'source'", (str(private.parent / "m.csv"),))
     monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "state of the receiver"))
     (tmp_path / "m.csv").unlink()
     return run
 
 
-def of_another(sandbox: RunningSandbox) -> list[object]:
+def make_foreign_options(sandbox: RunningSandbox) -> list[object]:
     return ["--base-url", sandbox.url]
 
 
@@ -73,14 +73,14 @@ class Person(Terminal):
 
     def __init__(self) -> None:
         super().__init__(yes=False, never_asks=False, quiet=True, log_json=False)
-        self.environ = environment()
+        self.environ = make_env()
         self.asked: list[Quote] = []
 
     async def confirm(self, quote: Quote) -> None:
         self.asked.append(quote)
 
 
-def answered(work: Callable[[Person], object], folder: Path) -> Person:
+def run_as_person(work: Callable[[Person], object], folder: Path) -> Person:
     person = Person()
     with chdir(folder):
         anyio.run(work, person)
@@ -88,12 +88,12 @@ def answered(work: Callable[[Person], object], folder: Path) -> Person:
 
 
 def test_a_received_run_bought_with_a_yes_in_advance(tmp_path: Path, sandbox: RunningSandbox, received: Path) -> None:
-    seen = sandbox.ledger()["submits_seen"]
+    submits_before = sandbox.ledger()["submits_seen"]
     for command in ("retry", "run"):
         refused = batchedit(command, received, *on(sandbox), cwd=tmp_path, code=None)
         assert "is not known to be yours" in refused.stderr
         assert "say so once: the same command with --mine" in refused.stderr
-        assert sandbox.ledger()["submits_seen"] == seen
+        assert sandbox.ledger()["submits_seen"] == submits_before
         assert "(not its schema, image-root, price, on-doubt)" in refused.stderr
 
 
@@ -101,9 +101,11 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
     tmp_path: Path, sandbox: RunningSandbox, received: Path, private: Path
 ) -> None:
     """The person answers the question with yes, and so buys: but what is read and what is said to be the price is theirs."""
-    given = {"base_url": sandbox.url}
-    batchedit("fetch", received, *of_another(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
-    person = answered(lambda host: retry(str(received), given, host, RetryRequest()), tmp_path)
+    settings = {"base_url": sandbox.url}
+    batchedit(
+        "fetch", received, *make_foreign_options(sandbox), cwd=tmp_path, code=None
+    )  # the service is typed, and kept
+    person = run_as_person(lambda host: retry(str(received), settings, host, RetryRequest()), tmp_path)
     [quote] = person.asked
     assert quote.plan.price_source != "--price"
     assert quote.price > 1
@@ -119,9 +121,9 @@ def test_results_of_a_received_run_had_their_pictures_read_where_it_says(
     tmp_path: Path, sandbox: RunningSandbox, received: Path, private: Path
 ) -> None:
     (received / "results.csv").write_text(f"sku,image,prompt\na,{private.name},x\nb,{private},x\n")
-    told = batchedit("plan", received / "results.csv", *of_another(sandbox), cwd=tmp_path, code=65).stdout
-    assert "'passport.png' is neither" in told
-    assert "lies outside the sheet's folder" in told
+    stdout = batchedit("plan", received / "results.csv", *make_foreign_options(sandbox), cwd=tmp_path, code=65).stdout
+    assert "'passport.png' is neither" in stdout
+    assert "lies outside the sheet's folder" in stdout
 
 
 def test_a_received_run_had_a_private_picture_shown(tmp_path: Path, received: Path) -> None:
@@ -143,11 +145,11 @@ def test_a_run_that_was_moved_is_still_ones_own(tmp_path: Path, sandbox: Running
     sandbox.set_faults(["job:failed=first:1"])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     shutil.move(tmp_path / "outputs" / "m", tmp_path / "elsewhere")
-    done = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
-    assert "not known to be yours" not in done.stderr
+    completed = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
+    assert "not known to be yours" not in completed.stderr
 
 
-def of_an_earlier_version(run: Path, state: Path) -> None:
+def make_older_version(run: Path, state: Path) -> None:
     """Neither the run nor the register knows of ids."""
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("DELETE FROM meta WHERE name = 'run_ids'")
@@ -160,12 +162,12 @@ def test_a_run_that_an_earlier_version_entered_goes_on_without_a_word(tmp_path: 
     manifest(tmp_path / "m.csv", 2)
     sandbox.set_faults(["job:failed=first:2"])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
-    of_an_earlier_version(tmp_path / "outputs" / "m", Path(os.environ["BATCHEDIT_STATE"]))
-    done = batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=1)
-    assert "known to be yours" not in done.stderr
+    make_older_version(tmp_path / "outputs" / "m", Path(os.environ["BATCHEDIT_STATE"]))
+    completed = batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=1)
+    assert "known to be yours" not in completed.stderr
     shutil.move(tmp_path / "outputs" / "m", tmp_path / "elsewhere")
-    done = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
-    assert "known to be yours" not in done.stderr
+    completed = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
+    assert "known to be yours" not in completed.stderr
     assert sandbox.ledger()["accepted"] == 4
 
 
@@ -173,7 +175,7 @@ def test_a_run_without_an_id_is_a_strangers_where_no_earlier_version_knew_it(
     tmp_path: Path, sandbox: RunningSandbox, received: Path
 ) -> None:
     """Neither what its record leaves out nor an entry of today makes it one's own."""
-    state, seen = Path(os.environ["BATCHEDIT_STATE"]), sandbox.ledger()["submits_seen"]
+    state, submits_before = Path(os.environ["BATCHEDIT_STATE"]), sandbox.ledger()["submits_seen"]
     batchedit("runs", cwd=tmp_path)
     with closing(sqlite3.connect(received / "checkpoint.sqlite")) as db, db:
         db.execute("DELETE FROM meta WHERE name = 'run_ids'")
@@ -182,7 +184,7 @@ def test_a_run_without_an_id_is_a_strangers_where_no_earlier_version_knew_it(
         assert "is not known to be yours" in refused.stderr
     Register(state).enter(Entry(received))
     batchedit("retry", received, *on(sandbox), cwd=tmp_path, code=64)
-    assert sandbox.ledger()["submits_seen"] == seen
+    assert sandbox.ledger()["submits_seen"] == submits_before
 
 
 def test_every_setting_is_judged() -> None:
@@ -210,17 +212,17 @@ def test_a_service_that_is_not_the_vendors_was_hidden_by_quiet_and_never_said_by
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     verb, *rest = command.split()
     buys_again = ["--buy-again", "all", "--yes"] if verb == "doubt" else []
-    service = of_another(sandbox) if verb in {"plan", "run"} else []
-    told = batchedit(verb, *rest, *service, *more, *buys_again, cwd=tmp_path, code=None).stderr
+    service = make_foreign_options(sandbox) if verb in {"plan", "run"} else []
+    stderr = batchedit(verb, *rest, *service, *more, *buys_again, cwd=tmp_path, code=None).stderr
     if verb != "doubt":  # it finds nothing to decide about, and sends nothing
-        assert f"the service is {sandbox.url}, not the vendor's" in told
+        assert f"the service is {sandbox.url}, not the vendor's" in stderr
 
 
 def test_the_service_was_named_after_the_token_had_gone_there(tmp_path: Path) -> None:
     """The catalogue is asked first where the model is not built in."""
     manifest(tmp_path / "m.csv", 1)
     for command in (["plan"], ["run", "--yes"]):
-        told = batchedit(
+        stderr = batchedit(
             *command, "m.csv", "--base-url", "http://127.0.0.1:9", "--model", "a/b", cwd=tmp_path, code=None
         ).stderr
-        assert told.startswith("warning: the service is http://127.0.0.1:9, not the vendor's")
+        assert stderr.startswith("warning: the service is http://127.0.0.1:9, not the vendor's")

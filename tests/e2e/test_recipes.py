@@ -10,36 +10,40 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/tutorial.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 
-def recipes() -> dict[str, list[tuple[str, list[str]]]]:
+def read_recipes() -> dict[str, list[tuple[str, list[str]]]]:
     """Page → its ``console`` commands in order, each with the lines that the page shows beneath it."""
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+    commands_by_page: dict[str, list[tuple[str, list[str]]]] = {}
     for page in PAGES:
         blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
         if blocks:
-            found[page.stem] = [command for block in blocks for command in commands(block)]
-    return found
+            commands_by_page[page.stem] = [command for block in blocks for command in split_commands(block)]
+    return commands_by_page
 
 
-def commands(block: str) -> list[tuple[str, list[str]]]:
+def split_commands(block: str) -> list[tuple[str, list[str]]]:
     """``$ `` begins a command, a backslash at its end or ``<<'EOF'`` goes on; what follows is shown of its output."""
-    found: list[tuple[str, list[str]]] = []
+    commands_with_output: list[tuple[str, list[str]]] = []
     for line in block.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
-            found.append((line[2:], []))
-        elif found and "<<'EOF'" in found[-1][0] and not found[-1][0].endswith("\nEOF"):
-            found[-1] = (f"{found[-1][0]}\n{line}", [])
+            commands_with_output.append((line[2:], []))
+        elif (
+            commands_with_output
+            and "<<'EOF'" in commands_with_output[-1][0]
+            and not commands_with_output[-1][0].endswith("\nEOF")
+        ):
+            commands_with_output[-1] = (f"{commands_with_output[-1][0]}\n{line}", [])
         elif line.strip() not in {"", "…"}:
-            found[-1][1].append(line)
-    return found
+            commands_with_output[-1][1].append(line)
+    return commands_with_output
 
 
-RECIPES = recipes()
+RECIPES = read_recipes()
 
 
 @pytest.fixture
@@ -56,23 +60,23 @@ def kitchen(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def typed(command: str, kitchen: Path) -> str:
-    env = {name: value for name, value in environment().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
+def type_command(command: str, kitchen: Path) -> str:
+    env = {name: value for name, value in make_env().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
     env |= {"PATH": f"{kitchen / 'bin'}:{env['PATH']}", "HOME": str(kitchen)}
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", command], cwd=kitchen, env=env, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    assert completed.returncode == 0, f"{command}\n{completed.stdout}\n{completed.stderr}"
+    return completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe(kitchen: Path, name: str) -> None:
     assert RECIPES[name], "a recipe without a command"
-    for command, shown in RECIPES[name]:
-        told = typed(command, kitchen)
-        for line in shown:
-            assert line.strip() in told, f"$ {command}\n{told}"
+    for command, expected_lines in RECIPES[name]:
+        output = type_command(command, kitchen)
+        for line in expected_lines:
+            assert line.strip() in output, f"$ {command}\n{output}"
 
 
 def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
@@ -81,15 +85,20 @@ def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
     blocks = re.findall(
         r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    ours = [(command, shown) for block in blocks for command, shown in commands(block) if " manifests/" in command]
-    made = typed("batchedit template --examples", kitchen)
+    ours = [
+        (command, expected_lines)
+        for block in blocks
+        for command, expected_lines in split_commands(block)
+        if " manifests/" in command
+    ]
+    template_output = type_command("batchedit template --examples", kitchen)
     assert len(ours) == 3, "two runs of the demo, and the plan of the broken one"
-    for command, shown in ours:
-        told = typed(f"{command} || true", kitchen)
-        for line in shown:
+    for command, expected_lines in ours:
+        output = type_command(f"{command} || true", kitchen)
+        for line in expected_lines:
             measured = re.sub(r"\d+\.\d s", "", line).strip()
-            assert measured != line.strip() or measured in told, f"$ {command}\n{told}"
-    assert "batchedit run manifests/demo.csv --sandbox" in made
+            assert measured != line.strip() or measured in output, f"$ {command}\n{output}"
+    assert "batchedit run manifests/demo.csv --sandbox" in template_output
 
 
 def test_the_examples_of_the_program_are_those_of_the_project() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_first_edition import MADE, PORT
-from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 SHEET = "Spring campaign,,\n\nsku,image,prompt\n" + "".join(f"00{n},{LINK % n},make ad {n}\n" for n in range(1, 5))
@@ -41,9 +41,9 @@ def test_one_number_from_the_plan_to_the_contact_sheet(tmp_path: Path) -> None:
         batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=64)
         batchedit("retry", "outputs/m", "--row", 5, "--yes", cwd=tmp_path)
         (tmp_path / "m.csv").write_text(SHEET.replace("make ad 3", "make ad three").replace(LINK % 4, ""))
-        told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-        assert "(row 6 (003): prompt)" in told
-        assert "row 7 (004)  image  is empty" in told
+        stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
+        assert "(row 6 (003): prompt)" in stdout
+        assert "row 7 (004)  image  is empty" in stdout
 
 
 def test_a_run_of_the_first_edition_without_ids_says_each_row_once(tmp_path: Path) -> None:
@@ -77,11 +77,11 @@ def test_rows_with_links_to_pages_are_told_with_their_ids(tmp_path: Path) -> Non
     page = "https://docs.google.com/document/d/%d/edit"
     lines = [f"00{n},{page % n if n != 2 else LINK % n},make ad {n}" for n in range(1, 9)]
     (tmp_path / "m.csv").write_text("sku,image,prompt\n" + "\n".join(lines) + "\n")
-    told = batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path).stdout
+    stdout = batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path).stdout
     assert (
         "7 links lead to a Google document, where the service probably finds no picture "
         "(row 2 (001), row 4 (003), row 5 (004), row 6 (005), row 7 (006), …); --check-images asks"
-    ) in told
+    ) in stdout
 
 
 def test_two_links_in_a_cell_say_how_many_pictures_go_in_and_how_many_come_out(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from batchedit.ledger.lock import find_holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest, on, start, until
+from tests.support.cli import run_cli as batchedit
 
 QUICK: dict[str, Any] = {"latency": "0", "plain_files": 2_000}
 
@@ -31,21 +31,21 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-def listed(folder: Path) -> dict[str, dict[str, Any]]:
+def list_runs(folder: Path) -> dict[str, dict[str, Any]]:
     """The runs by name, as ``--json`` has them: one object, and nothing else on stdout."""
-    told = json.loads(batchedit("runs", "--json", cwd=folder).stdout)
-    assert set(told) == {"schema", "runs"}
-    return {run["name"]: run for run in told["runs"]}
+    payload = json.loads(batchedit("runs", "--json", cwd=folder).stdout)
+    assert set(payload) == {"schema", "runs"}
+    return {run["name"]: run for run in payload["runs"]}
 
 
-def typed(command: str, folder: Path, *more: object, code: int = 0) -> CompletedProcess[str]:
+def type_command(command: str, folder: Path, *more: object, code: int = 0) -> CompletedProcess[str]:
     """The printed command, typed as it stands."""
     name, *arguments = shlex.split(command)
     assert name == "batchedit"
     return batchedit(*arguments, *more, cwd=folder, code=code)
 
 
-def printed(text: str, run: str) -> tuple[str, str]:
+def find_printed(text: str, run: str) -> tuple[str, str]:
     """The block of ``run`` in what was printed, and the command at its end."""
     (block,) = [block for block in text.split("\n\n") if block.startswith(f"{run} (")]
     (command,) = re.findall(r"→ .*: (batchedit .*)$", block)
@@ -53,11 +53,11 @@ def printed(text: str, run: str) -> tuple[str, str]:
 
 
 def test_a_person_without_runs_is_told_how_to_start_one(tmp_path: Path) -> None:
-    told = batchedit("runs", cwd=tmp_path)
-    assert "there is no run yet" in told.stdout
+    completed = batchedit("runs", cwd=tmp_path)
+    assert "there is no run yet" in completed.stdout
     ways = ["batchedit template --examples", "batchedit template", "batchedit run --help"]
-    assert re.findall(r": (batchedit .*)$", told.stdout, re.MULTILINE) == ways
-    assert listed(tmp_path) == {}
+    assert re.findall(r": (batchedit .*)$", completed.stdout, re.MULTILINE) == ways
+    assert list_runs(tmp_path) == {}
 
 
 def test_a_run_stopped_by_its_cap_is_gone_on_in_with_the_command_that_is_printed(
@@ -72,23 +72,23 @@ def test_a_run_stopped_by_its_cap_is_gone_on_in_with_the_command_that_is_printed
     before = int(sandbox.ledger()["accepted"])
     assert 0 < before < 5
 
-    block, command = printed(batchedit("runs", cwd=elsewhere).stdout, "s")
+    block, command = find_printed(batchedit("runs", cwd=elsewhere).stdout, "s")
     assert block.startswith(f"s ({shop.resolve()}/outputs/s): not finished\n")
     assert f"{before} done, {5 - before} to buy" in block
     assert "stopped   the budget is used up" in block
     assert "in doubt" not in block, "nothing that is zero"
-    told = listed(elsewhere)["s"]
-    assert (told["state"], told["to_buy"], told["next"]["command"]) == ("not_finished", 5 - before, command)
-    assert told["usd"]["spent"] == pytest.approx(sandbox.ledger()["charged_usd"])
-    assert told["source"] == str((shop / "s.csv").resolve())
-    assert told["used_at"]
+    entry = list_runs(elsewhere)["s"]
+    assert (entry["state"], entry["to_buy"], entry["next"]["command"]) == ("not_finished", 5 - before, command)
+    assert entry["usd"]["spent"] == pytest.approx(sandbox.ledger()["charged_usd"])
+    assert entry["source"] == str((shop / "s.csv").resolve())
+    assert entry["used_at"]
 
-    typed(command, elsewhere, "--yes")
+    type_command(command, elsewhere, "--yes")
     assert sandbox.ledger()["accepted"] == 5
-    block, command = printed(batchedit("runs", cwd=shop).stdout, "s")
+    block, command = find_printed(batchedit("runs", cwd=shop).stdout, "s")
     assert block.startswith("s (outputs/s): done\n")
     assert "stopped" not in block
-    typed(command, shop)
+    type_command(command, shop)
     assert (shop / "outputs" / "s" / "gallery.html").exists()
 
 
@@ -96,13 +96,13 @@ def test_what_is_in_doubt_is_decided_with_the_command_that_is_printed(tmp_path: 
     manifest(tmp_path / "s.csv", 3)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
         batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=76)
-        block, command = printed(batchedit("runs", cwd=tmp_path).stdout, "s")
+        block, command = find_printed(batchedit("runs", cwd=tmp_path).stdout, "s")
         assert block.startswith("s (outputs/s): in doubt\n")
         assert "2 done, 1 in doubt" in block
         assert re.search(r"\$0\.0[1-9]\d* in doubt", block)
-        assert "1 job may have been bought" in typed(command, tmp_path, code=76).stdout
-        typed(command, tmp_path, "--write-off", "all")
-        assert listed(tmp_path)["s"]["state"] == "done", "what a person gave up is settled"
+        assert "1 job may have been bought" in type_command(command, tmp_path, code=76).stdout
+        type_command(command, tmp_path, "--write-off", "all")
+        assert list_runs(tmp_path)["s"]["state"] == "done", "what a person gave up is settled"
 
 
 def test_a_run_that_was_removed_from_disk_is_left_out_and_the_others_stand(
@@ -112,9 +112,9 @@ def test_a_run_that_was_removed_from_disk_is_left_out_and_the_others_stand(
         (tmp_path / name).mkdir()
         manifest(tmp_path / name / f"{name}.csv", 1, prefix=name)
         batchedit("run", f"{name}.csv", *on(sandbox), cwd=tmp_path / name)
-    assert list(listed(tmp_path)) == ["b", "a"]  # the one used last first
+    assert list(list_runs(tmp_path)) == ["b", "a"]  # the one used last first
     shutil.rmtree(tmp_path / "a" / "outputs")
-    assert set(listed(tmp_path)) == {"b"}
+    assert set(list_runs(tmp_path)) == {"b"}
 
 
 def test_a_run_that_goes_on_is_told_as_running_and_one_that_was_killed_as_stopped(tmp_path: Path) -> None:
@@ -123,16 +123,16 @@ def test_a_run_that_goes_on_is_told_as_running_and_one_that_was_killed_as_stoppe
         process = start("run", "s.csv", *on(sandbox), cwd=tmp_path)
         try:
             until(lambda: sandbox.ledger()["accepted"])
-            told = listed(tmp_path)["s"]
-            assert told["state"] == "running"
-            assert told["why"].startswith(f"pid {process.pid} on ")
-            assert "outputs/s: " in typed(told["next"]["command"], tmp_path).stdout
+            entry = list_runs(tmp_path)["s"]
+            assert entry["state"] == "running"
+            assert entry["why"].startswith(f"pid {process.pid} on ")
+            assert "outputs/s: " in type_command(entry["next"]["command"], tmp_path).stdout
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        told = listed(tmp_path)["s"]
-        assert told["state"] in {"not_finished", "in_doubt"}
-        assert "it was killed, or the machine went down" in told["why"]
+        entry = list_runs(tmp_path)["s"]
+        assert entry["state"] in {"not_finished", "in_doubt"}
+        assert "it was killed, or the machine went down" in entry["why"]
 
 
 def test_asking_who_works_on_a_run_keeps_nobody_from_starting_and_changes_nothing(
@@ -142,12 +142,12 @@ def test_asking_who_works_on_a_run_keeps_nobody_from_starting_and_changes_nothin
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     run = tmp_path / "outputs" / "s"
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    listed(tmp_path)
+    list_runs(tmp_path)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path in before} == before
     assert find_holder(run) == ""
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     (run / ".lock").unlink()
-    listed(tmp_path)
+    list_runs(tmp_path)
     assert not (run / ".lock").exists()
 
 
@@ -191,8 +191,8 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_stand(
     for beside in ("-wal", "-shm"):
         path.with_name(path.name + beside).unlink(missing_ok=True)
     damage(path)
-    told = listed(tmp_path)
-    assert (told["bad"]["state"], told["bad"]["jobs"], told["good"]["state"]) == ("damaged", None, "done")
+    entries = list_runs(tmp_path)
+    assert (entries["bad"]["state"], entries["bad"]["jobs"], entries["good"]["state"]) == ("damaged", None, "done")
     text = batchedit("runs", cwd=tmp_path).stdout
     assert "bad (outputs/bad): damaged\n" in text
     assert "  problem   " in text
@@ -201,7 +201,7 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_stand(
 def test_a_run_that_asked_and_was_told_no_has_all_to_buy(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 2)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)
-    told = listed(tmp_path)["s"]
-    assert (told["state"], told["to_buy"], told["why"]) == ("not_finished", 2, None)
-    typed(told["next"]["command"], tmp_path, "--yes")
+    entry = list_runs(tmp_path)["s"]
+    assert (entry["state"], entry["to_buy"], entry["why"]) == ("not_finished", 2, None)
+    type_command(entry["next"]["command"], tmp_path, "--yes")
     assert sandbox.ledger()["accepted"] == 2

@@ -15,7 +15,7 @@ from batchedit.manifest.read import Manifest
 from batchedit.run_folder import RunFolder, open_source
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.settings.model import Settings
-from tests.support.cli import environment, inside, manifest, on, rows
+from tests.support.cli import make_env, manifest, on, rows, run_cli
 
 
 def test_a_sheet_that_is_saved_while_it_is_taken_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,12 +30,12 @@ def test_a_sheet_that_is_saved_while_it_is_taken_in_is_refused(tmp_path: Path, m
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "stage_snapshot", saved)
-            told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
-        assert "was saved while it was taken in" in told.stderr
-        assert "results" not in told.stdout
+            completed = run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(), code=65)
+        assert "was saved while it was taken in" in completed.stderr
+        assert "results" not in completed.stdout
         assert sandbox.ledger()["submits_seen"] == 0
         assert not list((tmp_path / "outputs" / "m").glob("staged.*"))
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         assert sandbox.ledger()["accepted"] == 4
         run = tmp_path / "outputs" / "m"
         assert [row["sku"] for row in rows(run)] == [f"new-{n}" for n in range(1, 5)]
@@ -45,14 +45,14 @@ def test_a_sheet_that_is_saved_while_it_is_taken_in_is_refused(tmp_path: Path, m
 def test_a_run_whose_own_copy_is_gone_or_another_one_takes_the_sheet_in_anew(tmp_path: Path, becomes: str) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         run = tmp_path / "outputs" / "m"
         (run / "manifest.csv").unlink()
         if becomes == "another":
             manifest(run / "manifest.csv", 7)
         for results in run.glob("results.*"):
             results.unlink()
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         assert (run / "manifest.csv").read_bytes() == (tmp_path / "m.csv").read_bytes()
         assert [row["result_status"] for row in rows(run)] == ["done", "done"]
         assert sandbox.ledger()["accepted"] == 2
@@ -67,7 +67,7 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
     faults = () if command == "redo" else ("job:failed=at:1", "submit:drop_after=at:2")
     cap = "none" if command == "redo" else "0.12"
     with serve(SandboxConfig(latency="0", plain_files=20_000, faults=faults)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "-j", 1, "--max-cost", cap), cwd=tmp_path, env=environment(), code=None)
+        run_cli("run", "m.csv", *on(sandbox, "-j", 1, "--max-cost", cap), cwd=tmp_path, env=make_env(), code=None)
         sandbox.set_faults([])
         run, bought = tmp_path / "outputs" / "m", sandbox.ledger()["accepted"]
         with closing(open_checkpoint(run / "checkpoint.sqlite")) as checkpoint:
@@ -77,7 +77,7 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
             manifest(run / "manifest.csv", 7)
         sheet = (tmp_path / "m.csv").read_bytes()
         manifest(tmp_path / "m.csv", 9)
-        words = [
+        arguments = [
             command,
             "outputs/m",
             "--max-cost",
@@ -85,13 +85,13 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
             "--yes",
             *(["--buy-again", "all"] if command == "doubt" else []),
         ]
-        told = inside(*words, cwd=tmp_path, env=environment(), code=65 if becomes == "another" else 66).stderr
-        assert "the run's own copy of its sheet" in told
-        assert "nothing was bought" in told
+        stderr = run_cli(*arguments, cwd=tmp_path, env=make_env(), code=65 if becomes == "another" else 66).stderr
+        assert "the run's own copy of its sheet" in stderr
+        assert "nothing was bought" in stderr
         assert sandbox.ledger()["accepted"] == bought
         (tmp_path / "m.csv").write_bytes(sheet)
-        told = inside(*words, cwd=tmp_path, env=environment(), code=None).stderr
-        assert "it was taken in anew from" in told
+        stderr = run_cli(*arguments, cwd=tmp_path, env=make_env(), code=None).stderr
+        assert "it was taken in anew from" in stderr
         assert sandbox.ledger()["accepted"] > bought
         assert (run / "manifest.csv").read_bytes() == sheet
         assert {str(row["sku"]) for row in rows(run)} == {f"sku-{n}" for n in range(1, 5)}
@@ -105,17 +105,17 @@ def test_a_sheet_that_was_saved_between_its_opening_and_its_digest_was_bought_wi
     newer = sheet.read_text(encoding="utf-8").replace("sku,image,prompt", "sku,image,note") + ",,\n"
 
     def opened_and_saved(source: Path, settings: Settings, name: str, header_row: int | None = None) -> Manifest:
-        found = open_source(source, settings, name, header_row)
+        opened_manifest = open_source(source, settings, name, header_row)
         sheet.write_text(newer, encoding="utf-8")
-        return found
+        return opened_manifest
 
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
         with monkeypatch.context() as patch:
             patch.setattr(run, "open_source", opened_and_saved)
-            told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
-        assert "was saved while it was taken in" in told.stderr
+            completed = run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(), code=65)
+        assert "was saved while it was taken in" in completed.stderr
         assert sandbox.ledger()["submits_seen"] == 0
         assert not list((tmp_path / "outputs" / "m").glob("staged.*"))
         manifest(sheet, 3)
-        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
+        run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env())
         assert sandbox.ledger()["accepted"] == 3

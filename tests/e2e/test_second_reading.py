@@ -15,8 +15,8 @@ from batchedit.core.model import Handle
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest, on, rows
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on, rows
+from tests.support.cli import run_cli as batchedit
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -26,8 +26,8 @@ def test_doubts_are_not_bought_again_without_a_yes_a_price_and_the_cap(tmp_path:
     with serve(SandboxConfig(**QUICK, faults=("submit:500_html_after=first:2",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
         again = ("--base-url", sandbox.url, "--on-doubt", "buy-again")
-        told = batchedit("run", "m.csv", *again, cwd=tmp_path, code=64)
-        assert "2 pictures" in told.stderr
+        completed = batchedit("run", "m.csv", *again, cwd=tmp_path, code=64)
+        assert "2 pictures" in completed.stderr
         assert sandbox.ledger()["accepted"] == 3
         capped = batchedit("run", "m.csv", *again, "--yes", "--max-cost", "0.16", cwd=tmp_path, code=75)
         assert "budget" in capped.stdout
@@ -57,8 +57,8 @@ def test_a_404_of_the_cancel_call_is_no_cancellation(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="2.5", plain_files=8_000, faults=("cancel:404=1",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "--stuck-after", 1), cwd=tmp_path, code=75)
-        told = batchedit("cancel", "m.csv", cwd=tmp_path)
-        assert told.stdout.startswith("2 too late")
+        completed = batchedit("cancel", "m.csv", cwd=tmp_path)
+        assert completed.stdout.startswith("2 too late")
         batchedit("fetch", "m.csv", "--stuck-after", 30, cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
 
@@ -95,9 +95,9 @@ def test_results_typed_while_a_run_finishes(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="0.05", plain_files=4_000)) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "-j", 50), cwd=tmp_path)
         several = [start("results", "m.csv", cwd=tmp_path) for _ in range(4)]
-        for one in several:
-            _, err = one.communicate(timeout=90)
-            assert one.returncode == 0, err
+        for process in several:
+            _, err = process.communicate(timeout=90)
+            assert process.returncode == 0, err
     lines = (tmp_path / "outputs" / "m" / "results.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 301
 
@@ -109,8 +109,10 @@ def test_a_checkpoint_with_two_names_bought_10_of_12_twice(tmp_path: Path) -> No
         batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.08"), cwd=tmp_path, code=75)
         subprocess.run(["cp", "-al", "outputs/m", "copy"], cwd=tmp_path, check=True)
         for out in ("copy", "outputs/m"):
-            told = batchedit("run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74)
-            assert "second name" in told.stderr
+            completed = batchedit(
+                "run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74
+            )
+            assert "second name" in completed.stderr
             assert sandbox.ledger()["accepted"] == 2
         assert "2 done" in batchedit("status", "copy", cwd=tmp_path, code=None).stdout, "reading it harms nobody"
         shutil.rmtree(tmp_path / "copy")
@@ -127,8 +129,8 @@ def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("job:moderated=at:2",))) as sandbox:
         command = [sys.executable, "-m", "batchedit", "run", "m.csv", *map(str, on(sandbox))]
-        done = subprocess.run(command, cwd=tmp_path, env=environment(), umask=umask, capture_output=True, check=False)
-        assert done.returncode == 1, done.stderr
+        completed = subprocess.run(command, cwd=tmp_path, env=make_env(), umask=umask, capture_output=True, check=False)
+        assert completed.returncode == 1, completed.stderr
     run = tmp_path / "outputs" / "m"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir() if path.suffix != ".lock"}
     private = {
@@ -142,8 +144,8 @@ def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
     }
     assert {name: modes[name] for name in private} == dict.fromkeys(private, file)
     assert stat.S_IMODE(run.stat().st_mode) == folder
-    made = subprocess.run(
+    template_run = subprocess.run(
         [sys.executable, "-m", "batchedit", "template", "--to", "t.csv"], cwd=tmp_path, umask=umask, check=False
     )
-    assert made.returncode == 0
+    assert template_run.returncode == 0
     assert stat.S_IMODE((tmp_path / "t.csv").stat().st_mode) == 0o666 & ~umask

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.cli.app import batchedit as group
-from batchedit.cli.options import given as given_by
+from batchedit.cli.options import read_given_options
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import format_toml, to_option_name, to_settings_toml
-from tests.support.cli import environment, manifest
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest
+from tests.support.cli import run_cli as batchedit
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 value = st.recursive(
@@ -26,9 +26,9 @@ value = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(text, value, max_size=3))
-def test_toml_comes_back_as_it_was(told) -> None:
-    written = "".join(f"{format_toml(name)} = {format_toml(inner)}\n" for name, inner in told.items())
-    assert tomllib.loads(written) == told
+def test_toml_comes_back_as_it_was(values) -> None:
+    written = "".join(f"{format_toml(name)} = {format_toml(inner)}\n" for name, inner in values.items())
+    assert tomllib.loads(written) == values
 
 
 EVERY = Settings(
@@ -66,16 +66,16 @@ EVERY = Settings(
 )
 
 
-def parsed(name: str, *arguments: str) -> Settings:
+def parse_options(name: str, *arguments: str) -> Settings:
     command = group.commands[name]
     with command.make_context(name, list(arguments)) as ctx:
-        return Settings(**given_by(ctx))
+        return Settings(**read_given_options(ctx))
 
 
 def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(to_settings_toml(EVERY), encoding="utf-8")
-    again = parsed("run", "m.csv", "--config", str(path))
+    again = parse_options("run", "m.csv", "--config", str(path))
     assert again.rate == pytest.approx(EVERY.rate)
     for name in Settings.__dataclass_fields__:
         if name not in {"rate", "origins", "out"}:
@@ -84,7 +84,7 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_run_can_be_kept() -> None:
-    told = {
+    kept_keys = {
         line.split(" = ")[0].removeprefix("# ") for line in to_settings_toml(Settings()).splitlines() if " = " in line
     }
     said_once = {
@@ -94,7 +94,7 @@ def test_every_setting_of_run_can_be_kept() -> None:
         "store",
         "files",
     }  # a store may hold a password; files the run knows
-    assert told == {to_option_name(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
+    assert kept_keys == {to_option_name(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
 
 
 def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() -> None:
@@ -104,7 +104,7 @@ def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() ->
 def test_where_each_value_comes_from(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     (tmp_path / "batchedit.toml").write_text('variants = 2\nprompt = "ad for {sku}"\n')
-    env = environment(BATCHEDIT_VARIANTS="3", BATCHEDIT_MAX_COST="8")
+    env = make_env(BATCHEDIT_VARIANTS="3", BATCHEDIT_MAX_COST="8")
 
     def shown(*more: str, at: Path = tmp_path) -> dict[str, list[str]]:
         lines = batchedit("config", "m.csv", *more, cwd=at, env=env).stdout.splitlines()
@@ -120,17 +120,17 @@ def test_where_each_value_comes_from(tmp_path: Path) -> None:
     after = shown()
     assert after["concurrency"][1:] == ["5", "the run (flag)"]
     assert after["sandbox"][1:] == ["true", "the run (flag)"]
-    kept = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
-    assert "variants = 3  # environment BATCHEDIT_VARIANTS" in kept
-    assert tomllib.loads(kept) == {
+    kept_settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
+    assert "variants = 3  # environment BATCHEDIT_VARIANTS" in kept_settings
+    assert tomllib.loads(kept_settings) == {
         "prompt": "ad for {sku}",
         "variants": 3,
         "concurrency": 5,
         "max-cost": "8.00",
         "sandbox": True,
     }
-    told = batchedit("run", "m.csv", "--config", "outputs/m/settings.toml", cwd=tmp_path)
-    assert "nothing is left to buy: 6 done" in told.stderr
+    completed = batchedit("run", "m.csv", "--config", "outputs/m/settings.toml", cwd=tmp_path)
+    assert "nothing is left to buy: 6 done" in completed.stderr
 
 
 def test_config_of_nothing(tmp_path: Path) -> None:
@@ -138,14 +138,14 @@ def test_config_of_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("variantz = 2", "there is no setting 'variantz'"),
         ("variants = [", "can't be read"),
         ('variants = "many"', "variants"),
     ],
 )
-def test_a_wrong_settings_file(tmp_path: Path, content: str, told: str) -> None:
+def test_a_wrong_settings_file(tmp_path: Path, content: str, expected: str) -> None:
     manifest(tmp_path / "m.csv", 1)
     (tmp_path / "batchedit.toml").write_text(content)
-    assert told in batchedit("plan", "m.csv", cwd=tmp_path, code=64).stderr
+    assert expected in batchedit("plan", "m.csv", cwd=tmp_path, code=64).stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, manifest, on, start, until
+from tests.support.cli import manifest, on, run_cli, start, until
 
 QUICK = {"latency": "0.3", "plain_files": 20_000}
 AT_ONCE_NOTICED = """
@@ -29,12 +29,12 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     with serve(SandboxConfig(**QUICK, rate_limit="4/s,burst=5")) as sandbox:
         run = start("run", "m.csv", *on(sandbox, "--log-json", "-j", 40, "--no-check-images"), cwd=tmp_path)
         until(lambda: log.exists() and '"event":"slowed"' in log.read_text())
-        going = inside("status", "outputs/m", cwd=tmp_path).stdout
-        told = json.loads(inside("status", "outputs/m", "--json", cwd=tmp_path).stdout)
+        going = run_cli("status", "outputs/m", cwd=tmp_path).stdout
+        payload = json.loads(run_cli("status", "outputs/m", "--json", cwd=tmp_path).stdout)
         run.send_signal(signal.SIGTERM)
         out, err = run.communicate(timeout=90)
-    events = slowed(log.read_text())
-    assert slowed(err) == events
+    events = find_slowed_events(log.read_text())
+    assert find_slowed_events(err) == events
     message = events[0]["message"]
     assert message.startswith("slowed by the service: ")
     assert message.endswith(" minutes longer")
@@ -42,14 +42,16 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     assert 90 <= events[0]["seconds_longer"] <= 1500
     assert any(f"  {event['message']}\n" in going for event in events)
     assert going.count("slowed by the service") == 1, "it stood there twice"
-    assert (told["report"]["next"], told["report"]["commands"]) == ([], []), "the run that goes on was to be typed"
+    assert (payload["report"]["next"], payload["report"]["commands"]) == ([], []), (
+        "the run that goes on was to be typed"
+    )
     report = json.loads((folder / "report.json").read_text())["slowed"]
     assert f"  {report['message']}\n" in out
     assert report["seconds_longer"] <= 60, "what it was until it was stopped"
-    assert f"  {report['message']}\n" in inside("status", "outputs/m", cwd=tmp_path).stdout
+    assert f"  {report['message']}\n" in run_cli("status", "outputs/m", cwd=tmp_path).stdout
 
 
-def slowed(text: str) -> list[dict[str, Any]]:
+def find_slowed_events(text: str) -> list[dict[str, Any]]:
     """What the lines say, but for the millisecond in which each of the two was written."""
     lines = [json.loads(line) for line in text.splitlines() if '"event":"slowed"' in line]
     return [{name: value for name, value in line.items() if name != "at"} for line in lines]
@@ -67,13 +69,13 @@ def seconds_late(tmp_path: Path) -> float:
     tmp_path.mkdir()
     manifest(tmp_path / "m.csv", 32)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        began = time.monotonic()
-        inside("run", "m.csv", *on(sandbox, "-j", 4, "--out", "calm"), cwd=tmp_path)
-        calm = time.monotonic() - began
+        started_at = time.monotonic()
+        run_cli("run", "m.csv", *on(sandbox, "-j", 4, "--out", "calm"), cwd=tmp_path)
+        calm = time.monotonic() - started_at
     with serve(SandboxConfig(**QUICK, faults=("submit:429@1=at:20",))) as sandbox:
         run = start("run", "m.csv", *on(sandbox, "-j", 4, "--fresh"), cwd=tmp_path, script=["-c", AT_ONCE_NOTICED])
         until(lambda: sandbox.ledger()["accepted"])
-        began = time.monotonic()
+        started_at = time.monotonic()
         until(lambda: sandbox.ledger()["accepted"] >= 10)
         run.send_signal(signal.SIGSTOP)
         stopped = time.monotonic()
@@ -81,7 +83,7 @@ def seconds_late(tmp_path: Path) -> float:
         stopped = time.monotonic() - stopped
         run.send_signal(signal.SIGCONT)
         out, err = run.communicate(timeout=90)
-        took = time.monotonic() - began
+        took = time.monotonic() - started_at
         assert run.returncode == 0, out + err
         assert sandbox.ledger()["accepted"] == 32
     assert '"event":"resumed"' in (tmp_path / "outputs" / "m" / "run.jsonl").read_text()

@@ -17,26 +17,26 @@ from batchedit.images.link_cache import LinkCache, digest_link
 from batchedit.images.link_probe import FINE, Answer
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside, manifest, on
+from tests.support.cli import manifest, on, run_cli
 
 
-def made(path: Path, *statements: str) -> None:
+def make_database(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         for statement in statements:
             db.execute(statement)
 
 
 def another_programs(path: Path) -> None:
-    made(path, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('kept')")
+    make_database(path, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('kept')")
 
 
 def with_a_trigger(path: Path) -> None:
     Register(path.parent).enter(Entry(path.parent, "s.csv", "service", "model"))
-    made(path, "CREATE TRIGGER forgets AFTER INSERT ON runs BEGIN DELETE FROM runs; END")
+    make_database(path, "CREATE TRIGGER forgets AFTER INSERT ON runs BEGIN DELETE FROM runs; END")
 
 
 def with_costs_in_words(path: Path) -> None:
-    made(
+    make_database(
         path,
         "CREATE TABLE costs (service TEXT, model TEXT, cost TEXT, PRIMARY KEY (service, model))",
         "INSERT INTO costs VALUES ('service', 'model', 'dear')",
@@ -74,7 +74,7 @@ def test_nothing_is_bought_twice_beside_a_strange_register(tmp_path: Path, monke
         for place in ("a", "b"):
             (tmp_path / place).mkdir()
             sheet = manifest(tmp_path / place / "s.csv", 2)
-            ended = inside("run", sheet, *on(sandbox), cwd=tmp_path / place)
+            ended = run_cli("run", sheet, *on(sandbox), cwd=tmp_path / place)
             assert "warning: the register of runs" in ended.stderr
         assert sandbox.ledger()["accepted"] == 2
 

@@ -20,10 +20,10 @@ from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import batchedit, environment, manifest, rows
+from tests.support.cli import batchedit, make_env, manifest, rows
 
 
-def at_a_terminal(
+def run_at_terminal(
     arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]], columns: int = 120, **more: str
 ) -> tuple[str, int]:
     """Run the command with a terminal of its own; ``dialogue`` is what is waited for and then typed, one after the other. A
@@ -33,10 +33,10 @@ def at_a_terminal(
     if pid == 0:  # the child: nothing but exec may happen here
         os.chdir(cwd)
         os.execve(
-            sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns), **more)
+            sys.executable, [sys.executable, "-m", "batchedit", *arguments], make_env(COLUMNS=str(columns), **more)
         )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    shown, to_type = "", list(dialogue)
+    screen, to_type = "", list(dialogue)
     try:
         while True:
             try:
@@ -45,14 +45,14 @@ def at_a_terminal(
                 break
             if not chunk:
                 break
-            shown += chunk.decode(errors="replace")
-            if to_type and to_type[0][0] in shown:
-                typed = to_type.pop(0)[1]
-                os.write(terminal, (typed() if callable(typed) else typed).encode())
+            screen += chunk.decode(errors="replace")
+            if to_type and to_type[0][0] in screen:
+                reply = to_type.pop(0)[1]
+                os.write(terminal, (reply() if callable(reply) else reply).encode())
     finally:
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
-    return shown, os.waitstatus_to_exitcode(status)
+    return screen, os.waitstatus_to_exitcode(status)
 
 
 @pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 3), ("n\n", 64, 0), ("\n", 64, 0), ("\x03", 130, 0)])
@@ -60,21 +60,21 @@ def test_the_question(tmp_path: Path, answer: str, code: int, bought: int) -> No
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
-        shown, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
-        assert left == code, shown
+        screen, exit_code = run_at_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
+        assert exit_code == code, screen
         assert sandbox.ledger()["accepted"] == bought
         if bought:
-            assert "3/3 done" in shown
-            assert "Traceback" not in shown
+            assert "3/3 done" in screen
+            assert "Traceback" not in screen
 
 
 def test_the_canary_asks_again(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 9)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3", "--yes"]
-        shown, code = at_a_terminal(arguments, tmp_path)
-        assert (code, sandbox.ledger()["accepted"]) == (0, 9), shown
-        assert "canary: 3 of 3 done" in shown
+        screen, code = run_at_terminal(arguments, tmp_path)
+        assert (code, sandbox.ledger()["accepted"]) == (0, 9), screen
+        assert "canary: 3 of 3 done" in screen
 
 
 @pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 12), ("n\n", 64, 9)])
@@ -95,28 +95,28 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
 
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "5"]
         dialogue = (("Buy 5 first for about $0.20?", "y\n"), ("Buy the other 3 for about $0.12?", look))
-        shown, left = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert (left, sandbox.ledger()["accepted"]) == (code, bought), shown
-        assert "to buy          8 pictures" in shown
-        assert "4 pictures were bought by the run in outputs/a and cost nothing here" in shown
-        assert "canary: 5 of 5 done, $0.20 spent" in shown
-        assert "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in shown
-        assert shown.count("[y/N]") == 2
+        screen, exit_code = run_at_terminal(arguments, tmp_path, *dialogue)
+        assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
+        assert "to buy          8 pictures" in screen
+        assert "4 pictures were bought by the run in outputs/a and cost nothing here" in screen
+        assert "canary: 5 of 5 done, $0.20 spent" in screen
+        assert "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in screen
+        assert screen.count("[y/N]") == 2
         assert len(set(first)) == 5
         assert not before & set(first)
         table = rows(tmp_path / "outputs" / "m")
-        taken = [row for row in table if row["result_reused_from"]]
-        assert [(row["sku"], row["result_status"], row["result_cost_usd"]) for row in taken] == [
+        reused_rows = [row for row in table if row["result_reused_from"]]
+        assert [(row["sku"], row["result_status"], row["result_cost_usd"]) for row in reused_rows] == [
             (f"sku-{n}", "done", 0.0) for n in range(1, 5)
         ]
         paid = sum(float(str(row["result_cost_usd"] or 0)) for row in table)
         assert round(paid, 2) == round(0.04 * (bought - 4), 2)
         if code:  # the same command shows the same canary, and asks about the rest alone
-            shown, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
-            assert (left, sandbox.ledger()["accepted"]) == (0, 12), shown
-            assert "canary: 5 of 5 done, $0.20 spent" in shown
+            screen, exit_code = run_at_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
+            assert (exit_code, sandbox.ledger()["accepted"]) == (0, 12), screen
+            assert "canary: 5 of 5 done, $0.20 spent" in screen
             assert (
-                "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in shown
+                "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in screen
             )
 
 
@@ -126,10 +126,10 @@ def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_fi
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3"]
         dialogue = (("Buy 3 first for about $0.12?", "y\n"), ("Buy the other 6 for about $0.24?", "\x03"))
-        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert code == 130, shown
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue)
+        assert code == 130, screen
         assert sandbox.ledger()["accepted"] == 3
-    after = shown[shown.rindex("[y/N]: ") :]
+    after = screen[screen.rindex("[y/N]: ") :]
     assert "3 done, 6 not bought yet" in after
     assert "$0.12 spent" in after
     folder = tmp_path / "outputs" / "m"
@@ -154,8 +154,8 @@ def test_ctrl_c_right_behind_the_answer_left_a_question_that_nothing_ended(tmp_p
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
         dialogue = (("Buy 1 picture for about $0.04?", "y\n"), ("seen", "\x03"))
-        shown, code = at_a_terminal(arguments, tmp_path, *dialogue, PYTHONPATH=str(tmp_path / "slow"))
-        assert code == 130, shown
+        screen, code = run_at_terminal(arguments, tmp_path, *dialogue, PYTHONPATH=str(tmp_path / "slow"))
+        assert code == 130, screen
         assert sandbox.ledger()["submits_seen"] == 0
 
 
@@ -165,9 +165,9 @@ def test_a_plan_that_the_account_can_not_pay_was_asked_about_without_a_word(tmp_
         warning = "warning: the account's balance is $0.05; what is to be bought comes to $0.12"
         assert warning in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
         question = "Buy 3 pictures for about $0.12?"
-        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, (question, "n\n"))
-        assert code == 64, shown
-        assert warning in shown[: shown.index(question)]
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, (question, "n\n"))
+        assert code == 64, screen
+        assert warning in screen[: screen.index(question)]
         assert sandbox.ledger()["submits_seen"] == 0
         manifest(tmp_path / "m.csv", 1)
         assert "warning:" not in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
@@ -182,9 +182,9 @@ def test_a_price_that_turns_out_higher_than_quoted_is_asked_about_again(
     with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5"]
         dialogue = (("Buy 5 pictures for about $0.20?", "y\n"), ("Buy the other 4 for about $0.36?", answer))
-        shown, left = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert (left, sandbox.ledger()["accepted"]) == (code, bought), shown
-        assert f"{bought} done" in shown[shown.rindex("[y/N]: ") :]
+        screen, exit_code = run_at_terminal(arguments, tmp_path, *dialogue)
+        assert (exit_code, sandbox.ledger()["accepted"]) == (code, bought), screen
+        assert f"{bought} done" in screen[screen.rindex("[y/N]: ") :]
         assert (tmp_path / "outputs" / "m" / "results.csv").exists()
 
 
@@ -192,9 +192,9 @@ def test_a_price_that_turns_out_higher_than_quoted_ends_a_yes_that_was_said_befo
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5", "--yes"]
-        shown, left = at_a_terminal(arguments, tmp_path)
-        assert (left, sandbox.ledger()["accepted"]) == (75, 1), shown
-        assert "a picture costs $0.09, and the yes was for $0.04; the other 4 were not bought" in shown
+        screen, code = run_at_terminal(arguments, tmp_path)
+        assert (code, sandbox.ledger()["accepted"]) == (75, 1), screen
+        assert "a picture costs $0.09, and the yes was for $0.04; the other 4 were not bought" in screen
 
 
 def test_a_doubt_that_is_released_while_the_question_stands_is_not_bought_by_it(tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_a_doubt_that_is_released_while_the_question_stands_is_not_bought_by_it(
             return "y\n"
 
         dialogue = ("Buy 1 picture for about $0.04?", release)
-        shown, _ = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
-        assert sandbox.ledger()["accepted"] == 2, shown
+        screen, _ = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert sandbox.ledger()["accepted"] == 2, screen
         assert sorted(str(row["result_status"]) for row in rows(run)) == ["done", "planned"]
 
 
@@ -231,8 +231,8 @@ def test_a_sheet_that_is_saved_while_the_question_stands_changes_nothing_of_what
             return "y\n"
 
         dialogue = ("Buy 2 pictures for about $0.08?", save)
-        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
-        assert code == 0, shown
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert code == 0, screen
         prompts = sorted(job["prompt"] for job in sandbox.ledger(full=True)["requests"])
         assert prompts == ["make an ad, number sku1x", "make an ad, number sku2x"]
         assert [row["sku"] for row in rows(tmp_path / "outputs" / "m")] == ["sku-1", "sku-2"]
@@ -249,6 +249,6 @@ def test_a_run_that_took_another_manifest_in_while_the_question_stands_is_not_bo
             return "y\n"
 
         dialogue = ("Buy 2 pictures for about $0.08?", take_in)
-        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
-        assert (code, sandbox.ledger()["submits_seen"]) == (75, 0), shown
-        assert "the manifest was changed while the question stood" in shown
+        screen, code = run_at_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert (code, sandbox.ledger()["submits_seen"]) == (75, 0), screen
+        assert "the manifest was changed while the question stood" in screen

@@ -21,8 +21,8 @@ import pytest
 
 from batchedit.core.visible import as_lines, to_one_line, escape_controls, escape_json_controls
 from batchedit.sandbox import SandboxConfig, serve
-from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import environment
+from tests.e2e.test_terminal import run_at_terminal
+from tests.support.cli import make_env
 
 COMMAND = [sys.executable, "-m", "batchedit"]
 CONTROLS = "".join(map(chr, [*range(1, 9), 11, 12, *range(14, 32), *range(127, 160)]))
@@ -34,22 +34,22 @@ NASTY = f"\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x9b31m\u202eabc\u2066\r\n{FORGED}\r\x
 """Clears the screen, goes home, names the window, colours, turns the reading order, and begins lines of its own."""
 
 
-def raw(shown: str) -> set[str]:
+def find_raw_controls(screen: str) -> set[str]:
     """What must not be on a screen. A carriage return is taken as the terminal's own line end or the bar's way back."""
-    return set(re.sub(r"[\r\n]", "", shown)) & set(CONTROLS + MARKS)
+    return set(re.sub(r"[\r\n]", "", screen)) & set(CONTROLS + MARKS)
 
 
-def forged(shown: str) -> list[str]:
+def find_forged_lines(screen: str) -> list[str]:
     """The lines that begin as a line of ours would."""
-    return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", shown) if line.strip().startswith(FORGED)]
+    return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", screen) if line.strip().startswith(FORGED)]
 
 
-def check(shown: str) -> None:
-    assert not raw(shown), (sorted(raw(shown)), shown)
-    assert not forged(shown), shown
+def check_screen(screen: str) -> None:
+    assert not find_raw_controls(screen), (sorted(find_raw_controls(screen)), screen)
+    assert not find_forged_lines(screen), screen
 
 
-def sheet(folder: Path, image: str = "https://images.example.com/a.png", *, header: str = f"note{NASTY}") -> str:
+def write_sheet(folder: Path, image: str = "https://images.example.com/a.png", *, header: str = f"note{NASTY}") -> str:
     """A CSV with planted sequences in its name, header, ids and prompts."""
     name = "m\x1b[31m\u202e.csv"
     with (folder / name).open("w", newline="", encoding="utf-8") as file:
@@ -60,14 +60,14 @@ def sheet(folder: Path, image: str = "https://images.example.com/a.png", *, head
     return name
 
 
-def answer_with(status: int, payload: dict[str, object]) -> type[BaseHTTPRequestHandler]:
+def make_answer_handler(status: int, payload: dict[str, object]) -> type[BaseHTTPRequestHandler]:
     """A service that answers each submit with ``payload``."""
 
     class Service(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _reply(self, code: int, told: object) -> None:
-            body = json.dumps(told).encode()
+        def _reply(self, code: int, payload: object) -> None:
+            body = json.dumps(payload).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -88,7 +88,7 @@ def answer_with(status: int, payload: dict[str, object]) -> type[BaseHTTPRequest
 
 @contextmanager
 def service(status: int, payload: dict[str, object]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), answer_with(status, payload))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), make_answer_handler(status, payload))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -97,8 +97,8 @@ def service(status: int, payload: dict[str, object]) -> Iterator[str]:
         server.server_close()
 
 
-def at(*arguments: str, cwd: Path) -> tuple[str, int]:
-    return at_a_terminal(list(arguments), cwd)
+def run_at(*arguments: str, cwd: Path) -> tuple[str, int]:
+    return run_at_terminal(list(arguments), cwd)
 
 
 @pytest.mark.parametrize("letter", [*CONTROLS, *MARKS, "\r", "\t", "\U000e0041", "\ud800"], ids=ascii)
@@ -117,21 +117,21 @@ def test_print_stays_as_it_is() -> None:
 
 def test_a_planted_sheet_is_planned_and_asked_about(tmp_path: Path) -> None:
     """A prompt's ``\x1b[2J`` wiped the plan off the screen right above the question."""
-    name = sheet(tmp_path)
-    shown, code = at("plan", name, "--sandbox", cwd=tmp_path)
-    check(shown)
-    assert (code, r"\x1b[2J" in shown, r"\u202e" in shown) == (0, True, True), shown
+    name = write_sheet(tmp_path)
+    screen, code = run_at("plan", name, "--sandbox", cwd=tmp_path)
+    check_screen(screen)
+    assert (code, r"\x1b[2J" in screen, r"\u202e" in screen) == (0, True, True), screen
     with serve(SandboxConfig(latency="0.1", plain_files=4_000)) as sandbox:
         arguments = ["run", name, "--base-url", sandbox.url, "--out", "out", "--verbose"]
-        shown, code = at_a_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
-        check(shown)
-        assert (code, sandbox.ledger()["accepted"]) == (0, 2), shown
-        assert "2/2 done" in shown  # the bar is still drawn
-        assert "\r" in shown.replace("\r\n", "\n"), shown  # and goes back to the start of its line
+        screen, code = run_at_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
+        check_screen(screen)
+        assert (code, sandbox.ledger()["accepted"]) == (0, 2), screen
+        assert "2/2 done" in screen  # the bar is still drawn
+        assert "\r" in screen.replace("\r\n", "\n"), screen  # and goes back to the start of its line
     for command in ("status", "audit", "results", "config"):
-        shown, code = at(command, "out", cwd=tmp_path)
-        check(shown)
-        assert code == 0, shown
+        screen, code = run_at(command, "out", cwd=tmp_path)
+        check_screen(screen)
+        assert code == 0, screen
 
 
 def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
         (f"http://{NASTY}/a.png", "prompt "),
         (NASTY, f"prompt{NASTY}"),
     ):
-        shown, code = at("plan", sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
-        check(shown)
-        assert code == 65, shown
+        screen, code = run_at("plan", write_sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
+        check_screen(screen)
+        assert code == 65, screen
 
 
 @pytest.mark.parametrize(
@@ -157,56 +157,56 @@ def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
 def test_what_the_service_says_is_text(
     tmp_path: Path, status: int, payload: dict[str, object], code: int | None
 ) -> None:
-    name = sheet(tmp_path)
+    name = write_sheet(tmp_path)
     with service(status, payload) as url:
         run = ("run", name, "--yes", "--base-url", url, "--out", "out", "--stuck-after", "1", "--verbose")
-        shown, left = at(*run, cwd=tmp_path)
-        check(shown)
-        assert code in (None, left), shown
-        assert "owned" in shown, shown
+        screen, exit_code = run_at(*run, cwd=tmp_path)
+        check_screen(screen)
+        assert code in (None, exit_code), screen
+        assert "owned" in screen, screen
         for command in ("status", "doubt", "audit"):
-            shown, _ = at(command, "out", cwd=tmp_path)
-            check(shown)
+            screen, _ = run_at(command, "out", cwd=tmp_path)
+            check_screen(screen)
 
 
 def test_log_json_is_still_json(tmp_path: Path) -> None:
     """An id goes into the log with the very letters that it has, and none of them steers the terminal."""
-    told = f"r/1{NASTY}"
-    with service(200, {"request_id": told}) as url:
-        done = subprocess.run(
-            [*COMMAND, "run", sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
+    request_id = f"r/1{NASTY}"
+    with service(200, {"request_id": request_id}) as url:
+        completed = subprocess.run(
+            [*COMMAND, "run", write_sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
             cwd=tmp_path,
-            env=environment(),
+            env=make_env(),
             capture_output=True,
             check=False,
         )
-    check(done.stderr.decode())
-    lines = [json.loads(line) for line in done.stderr.decode().split("\n") if line.startswith("{")]
-    assert told in {line.get("request_id") for line in lines}, done.stderr
+    check_screen(completed.stderr.decode())
+    lines = [json.loads(line) for line in completed.stderr.decode().split("\n") if line.startswith("{")]
+    assert request_id in {line.get("request_id") for line in lines}, completed.stderr
     for command in ("status", "audit"):
-        check(at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
+        check_screen(run_at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
 def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding: str) -> None:
     """Under an ASCII locale click wrote to the bytes below the stream, and so around what guards it."""
-    name = sheet(tmp_path)
+    name = write_sheet(tmp_path)
     for arguments in (["status", f"no{NASTY}"], ["plan", f"no{NASTY}.csv"], ["plan", "x.csv", f"--no{NASTY}"]):
-        done = subprocess.run(
+        completed = subprocess.run(
             [*COMMAND, *arguments],
             cwd=tmp_path,
-            env=environment(PYTHONIOENCODING=encoding),
+            env=make_env(PYTHONIOENCODING=encoding),
             capture_output=True,
             check=False,
         )
-        assert done.returncode in {64, 66}, done.stderr
-        assert not raw(done.stderr.decode(encoding)), done.stderr
+        assert completed.returncode in {64, 66}, completed.stderr
+        assert not find_raw_controls(completed.stderr.decode(encoding)), completed.stderr
     planned = subprocess.run(
         [*COMMAND, "plan", name, "--sandbox"],
         cwd=tmp_path,
-        env=environment(PYTHONIOENCODING=encoding),
+        env=make_env(PYTHONIOENCODING=encoding),
         capture_output=True,
         check=False,
     )
     assert planned.returncode == 0, planned.stderr
-    check((planned.stdout + planned.stderr).decode(encoding))
+    check_screen((planned.stdout + planned.stderr).decode(encoding))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 LINK = "https://shop.example.com/p/%d.jpg"
 OBJECT = json.dumps({"sku": "A-1", "image": LINK % 1, "prompt": "make an ad"}) + "\n"
@@ -163,7 +163,7 @@ def test_a_template_that_asks_for_braces_keeps_them(tmp_path: Path, sandbox) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         (
             "numbers.csv",
@@ -208,10 +208,10 @@ def test_a_template_that_asks_for_braces_keeps_them(tmp_path: Path, sandbox) -> 
     ],
 )
 def test_headers_as_programs_write_them_were_refused(
-    tmp_path: Path, sandbox, name: str, content: str, told: str
+    tmp_path: Path, sandbox, name: str, content: str, expected: str
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert told in batchedit("plan", name, cwd=tmp_path).stdout
+    assert expected in batchedit("plan", name, cwd=tmp_path).stdout
     batchedit("run", name, *on(sandbox, "--out", "o"), cwd=tmp_path)
     written = (tmp_path / "o" / "results.csv").read_text(encoding="utf-8-sig").lstrip("\ufeff").splitlines()
     first = content.lstrip("\ufeff").splitlines()

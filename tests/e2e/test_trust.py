@@ -11,14 +11,14 @@ import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit as process
-from tests.support.cli import environment, manifest, on
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on
+from tests.support.cli import run_cli as batchedit
 
 
 @pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=4_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as running:
+        yield running
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -33,13 +33,13 @@ def test_a_settings_file_that_came_with_the_sheet_neither_gets_the_token_nor_buy
         f'base-url = "{sandbox.url}"\nallow-host = ["evil.example"]\nyes = true\non-doubt = "buy-again"\nvariants = 3\n'
     )
     (tmp_path / place / "batchedit.toml").write_text(planted)
-    env = environment(HTTPS_PROXY="http://127.0.0.1:9")  # the vendor's service is never asked by a test
-    done = batchedit(command, "received/m.csv", cwd=tmp_path, env=env, code=0 if command == "plan" else None)
+    env = make_env(HTTPS_PROXY="http://127.0.0.1:9")  # the vendor's service is never asked by a test
+    completed = batchedit(command, "received/m.csv", cwd=tmp_path, env=env, code=0 if command == "plan" else None)
     assert sandbox.ledger()["submits_seen"] == 0
-    assert "settings are read from" in done.stderr
-    assert "sets base-url, allow-host, yes, on-doubt, which is not taken" in done.stderr
+    assert "settings are read from" in completed.stderr
+    assert "sets base-url, allow-host, yes, on-doubt, which is not taken" in completed.stderr
     if command == "plan":
-        assert "6 pictures" in done.stdout
+        assert "6 pictures" in completed.stdout
 
 
 def test_a_limit_that_is_not_taken_from_an_unnamed_file_is_never_dropped_in_silence(
@@ -61,8 +61,8 @@ def test_what_was_typed_holds_for_one_command_where_it_can_not_be_kept(
     monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "file" / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     manifest(tmp_path / "m.csv", 1)
-    done = process("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert "so services and hosts that you typed hold for this command alone" in done.stderr
+    completed = process("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert "so services and hosts that you typed hold for this command alone" in completed.stderr
     assert sandbox.ledger()["accepted"] == 1
     assert f"--base-url {sandbox.url}" in process("fetch", "outputs/m", cwd=tmp_path, code=64).stderr
     process("fetch", "outputs/m", "--base-url", sandbox.url, cwd=tmp_path)
@@ -79,14 +79,14 @@ def test_a_received_run_does_not_choose_the_service(
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
         db.execute("UPDATE jobs SET state = 'failed'")
     monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "another person"))
-    seen = sandbox.ledger()
+    ledger_before = sandbox.ledger()
     refused = batchedit(command, "outputs/m", cwd=tmp_path, code=64)
     assert f"--base-url {sandbox.url}" in refused.stderr
-    assert sandbox.ledger() == seen
+    assert sandbox.ledger() == ledger_before
 
 
 def test_a_service_that_was_typed_once_is_known_and_shown(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 1)
-    done = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert f"the service is {sandbox.url}, not the vendor's" in done.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert f"the service is {sandbox.url}, not the vendor's" in completed.stderr
     batchedit("fetch", "outputs/m", cwd=tmp_path)

@@ -11,12 +11,12 @@ from openpyxl.styles import PatternFill
 
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.workbook import TextCutter
-from tests.support.cli import inside
+from tests.support.cli import run_cli
 
 LINK = "https://shop.example.com/p/{}.jpg"
 
 
-def team_sheet(path: Path) -> Path:
+def write_team_sheet(path: Path) -> Path:
     """Notes first, a title above the header, hidden rows, money in two currencies, links of stores, a total below."""
     book = openpyxl.Workbook()
     notes: Any = book.active
@@ -44,25 +44,25 @@ def team_sheet(path: Path) -> Path:
 
 
 def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
-    team_sheet(tmp_path / "team.xlsx")
-    done = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
-    assert "to buy          3 pictures" in done.stdout
-    assert "ad for a mug at 19.99 €" in done.stdout
-    assert "sheet 'Spring' is read, not 'Read me'" in done.stdout
-    assert "1 row is hidden in the sheet and left out" in done.stdout
-    told = inside("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
-    assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in told
-    assert "to buy          4 pictures" in told
+    write_team_sheet(tmp_path / "team.xlsx")
+    completed = run_cli("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
+    assert "to buy          3 pictures" in completed.stdout
+    assert "ad for a mug at 19.99 €" in completed.stdout
+    assert "sheet 'Spring' is read, not 'Read me'" in completed.stdout
+    assert "1 row is hidden in the sheet and left out" in completed.stdout
+    stdout = run_cli("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
+    assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in stdout
+    assert "to buy          4 pictures" in stdout
 
 
-def bought(tmp_path: Path, *more: str) -> Any:
-    team_sheet(tmp_path / "team.xlsx")
-    inside("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
+def buy_rows(tmp_path: Path, *more: str) -> Any:
+    write_team_sheet(tmp_path / "team.xlsx")
+    run_cli("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
     return openpyxl.load_workbook(tmp_path / "o" / "results.xlsx")
 
 
 def test_the_workbook_comes_back_as_it_was_with_our_columns(tmp_path: Path) -> None:
-    book = bought(tmp_path)
+    book = buy_rows(tmp_path)
     assert book.sheetnames == ["Read me", "Spring"]
     sheet = book["Spring"]
     names = [cell.value for cell in sheet[2]]
@@ -87,7 +87,7 @@ def test_the_workbook_comes_back_as_it_was_with_our_columns(tmp_path: Path) -> N
 
 
 def test_no_thumbnails_and_several_pictures_of_a_row(tmp_path: Path) -> None:
-    book = bought(tmp_path, "--sizes", "1:1,2:3", "--no-thumbnails")
+    book = buy_rows(tmp_path, "--sizes", "1:1,2:3", "--no-thumbnails")
     assert not book["Spring"]._images
     every = book["results"]
     names = [cell.value for cell in every[1]]
@@ -105,9 +105,9 @@ def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
 
 
 def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
-    bought(tmp_path)
-    done = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
-    assert "to buy          4 pictures" in done.stdout
+    buy_rows(tmp_path)
+    completed = run_cli("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
+    assert "to buy          4 pictures" in completed.stdout
 
 
 def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_path: Path) -> None:
@@ -116,15 +116,15 @@ def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_pat
     notes = {2: "n" * 40_000, 4: "m" * 32_768}
     lines = [f"00{n},{link % n},make ad {n},{notes.get(n, '')}" for n in range(1, 5)]
     (tmp_path / "m.csv").write_text("sku,image,prompt,Notes\n" + "\n".join(lines) + "\n")
-    told = (
+    warning = (
         "results.xlsx has 2 rows with a cell that is cut, since a cell of Excel holds 32,767 characters "
         "(row 3 (002), row 5 (004)); results.csv has all of it"
     )
-    ended = inside("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
-    assert f"  warning: {told}" in ended.stdout
-    again = inside("results", "o", "--format", "xlsx", cwd=tmp_path)
-    assert f"warning: {told}" in again.stderr
-    assert "warning" not in inside("results", "o", "--format", "csv", cwd=tmp_path).stderr
+    ended = run_cli("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
+    assert f"  warning: {warning}" in ended.stdout
+    again = run_cli("results", "o", "--format", "xlsx", cwd=tmp_path)
+    assert f"warning: {warning}" in again.stderr
+    assert "warning" not in run_cli("results", "o", "--format", "csv", cwd=tmp_path).stderr
     sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
     assert sheet is not None
     assert [len(sheet.cell(row, 4).value or "") for row in range(2, 6)] == [0, 32_767, 0, 32_767]

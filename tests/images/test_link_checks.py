@@ -23,8 +23,8 @@ from batchedit.images.link_probe import BAD, FINE, LARGE, UNREACHED, UNSURE, Lin
 from batchedit.images.link_sample import Sample, ask_sample
 from batchedit.planning import link_check as linkcheck
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 pytestmark = pytest.mark.process
 
@@ -127,7 +127,7 @@ def sandbox():
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("path", "verdict", "told"),
+    ("path", "verdict", "expected"),
     [
         ("/fine.png", FINE, ""),
         ("/no-head.png", FINE, ""),
@@ -149,10 +149,10 @@ def sandbox():
         ("/busy.png", UNSURE, "could not be asked (HTTP 503)"),
     ],
 )
-async def test_what_hosts_say(web: Web, path: str, verdict: str, told: str) -> None:
+async def test_what_hosts_say(web: Web, path: str, verdict: str, expected: str) -> None:
     async with LinkProbe(loopback=True) as asker:
         answer = await asker.ask(web.url + path)
-    assert (answer.verdict, told in answer.reason) == (verdict, True), answer
+    assert (answer.verdict, expected in answer.reason) == (verdict, True), answer
     assert not any("authorization" in {name.lower() for name in headers} for _, _, headers in web.asked)
 
 
@@ -168,9 +168,9 @@ async def test_hosts_that_are_not_there_and_links_that_are_none() -> None:
 @pytest.mark.anyio
 async def test_an_old_answer_is_confirmed_by_its_validator(web: Web) -> None:
     async with LinkProbe(loopback=True) as asker:
-        known = await asker.ask(web.url + "/fine.png")
+        earlier_answer = await asker.ask(web.url + "/fine.png")
         web.asked.clear()
-        assert await asker.ask(web.url + "/fine.png", known) == known
+        assert await asker.ask(web.url + "/fine.png", earlier_answer) == earlier_answer
     assert [(method, headers.get("If-None-Match")) for method, _, headers in web.asked] == [("HEAD", '"v1"')]
 
 
@@ -182,22 +182,22 @@ def test_a_broken_cache_is_begun_anew(tmp_path: Path) -> None:
     cache.close()
 
 
-def table(path: Path, links: list[str]) -> None:
+def write_table(path: Path, links: list[str]) -> None:
     path.write_text("sku,image,prompt\n" + "".join(f"{n},{link},ad {n}\n" for n, link in enumerate(links, 1)))
 
 
 def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
     names = ["fine.png", "gone.png", "huge.png", "fine.png", "large.png", "busy.png", "page"]
-    table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
-    told = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
+    write_table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
+    completed = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
     assert sandbox.ledger()["submits_seen"] == 0
     for row, reason in ((3, "leads nowhere"), (4, "is 26.0 MB"), (8, "is a web page")):
         assert any(
-            f"row {row} (" in line and "image" in line and reason in line for line in told.stdout.splitlines()
+            f"row {row} (" in line and "image" in line and reason in line for line in completed.stdout.splitlines()
         ), reason
-    assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in told.stderr
-    assert "1 row has a picture (row 6 (5)) over 16 MB" in told.stdout
-    assert "(row 7 (6)) that nobody could tell about: it could not be asked (HTTP 503)" in told.stdout
+    assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in completed.stderr
+    assert "1 row has a picture (row 6 (5)) over 16 MB" in completed.stdout
+    assert "(row 7 (6)) that nobody could tell about: it could not be asked (HTTP 503)" in completed.stdout
     assert Counter(path for method, path, _ in web.asked if method == "HEAD")["/fine.png"] == 1
 
     web.asked.clear()
@@ -217,23 +217,23 @@ def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web:
 
 
 def test_plan_checks_too_and_what_is_bought_is_not_asked_again(tmp_path: Path, web: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{web.url}/also.png"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/also.png"])
     batchedit("run", "m.csv", *on(sandbox, "--no-check-images"), cwd=tmp_path)
-    table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
-    told = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
-    assert "row 3 (" in told.stdout
+    write_table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
+    completed = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
+    assert "row 3 (" in completed.stdout
     assert {path for _, path, _ in web.asked} == {"/gone.png"}
 
 
 def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox) -> None:
     """A bad row makes room for the next one, and that one is asked about too."""
-    table(
+    write_table(
         tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("gone.png?1", "fine.png?2", "gone.png?3", "fine.png?4")]
     )
     with (tmp_path / "m.csv").open("a") as file:
         file.writelines(f"x{n},{web.url}/fine.png?x{n},later\n" for n in range(50))
-    wanted = ["--check-images", "--skip-invalid", "--limit", 2]
-    batchedit("run", "m.csv", *on(sandbox, *wanted), cwd=tmp_path)
+    options = ["--check-images", "--skip-invalid", "--limit", 2]
+    batchedit("run", "m.csv", *on(sandbox, *options), cwd=tmp_path)
     assert {path[-1] for method, path, _ in web.asked if method == "HEAD"} == {"1", "2", "3", "4"}
     assert sandbox.ledger()["accepted"] == 2
 
@@ -243,7 +243,7 @@ def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox)
 
 def test_a_sheet_of_product_pages_is_noticed_before_it_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
     """The first edition bought each row of a sheet whose links are pages. Asked about are 20 distinct links, no more."""
-    table(tmp_path / "m.csv", [f"{web.url}/page?{n}" for n in range(30)] + [f"{web.url}/fine.png"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/page?{n}" for n in range(30)] + [f"{web.url}/fine.png"])
     planned = batchedit("plan", "m.csv", "--base-url", sandbox.url, "--price", "0.04", cwd=tmp_path).stdout
     assert f"20 of 20 links are web pages, not pictures (row 2 (1): {web.url}/page?0 is a web page" in planned
     assert "--check-images asks about every link" in planned
@@ -258,11 +258,11 @@ def test_a_sheet_of_product_pages_is_noticed_before_it_is_bought(tmp_path: Path,
 
 
 def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web, sandbox) -> None:
-    table(
+    write_table(
         tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "gone.png", "moved.png")]
     )
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
-    assert "1 of 5 links is a web page, not a picture and 1 of 5 links can't be used (row 4 (" in told
+    stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
+    assert "1 of 5 links is a web page, not a picture and 1 of 5 links can't be used (row 4 (" in stderr
     assert sandbox.ledger()["accepted"] == 5
     web.asked.clear()
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
@@ -271,21 +271,21 @@ def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web
 
 def test_a_quiet_run_bought_pages_without_a_word(tmp_path: Path, web: Web, sandbox) -> None:
     """``-q`` says only what is wrong, and left the plan's warnings out with the plan."""
-    table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "moved.png")])
-    told = batchedit("run", "m.csv", *on(sandbox, "-q"), cwd=tmp_path).stderr
-    assert f"warning: 1 of 4 links is a web page, not a picture (row 4 (3): {web.url}/page is a web page" in told
-    assert "to buy" not in told
+    write_table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "moved.png")])
+    stderr = batchedit("run", "m.csv", *on(sandbox, "-q"), cwd=tmp_path).stderr
+    assert f"warning: 1 of 4 links is a web page, not a picture (row 4 (3): {web.url}/page is a web page" in stderr
+    assert "to buy" not in stderr
 
 
 def test_what_is_out_of_reach_from_here_is_one_note(tmp_path: Path, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
-    assert "note: 3 of 3 links did not answer this machine" in told
+    write_table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
+    stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
+    assert "note: 3 of 3 links did not answer this machine" in stderr
     assert sandbox.ledger()["accepted"] == 3
 
 
 def test_a_sandbox_of_its_own_and_links_elsewhere_are_never_asked(tmp_path: Path, web: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{web.url}/page"])
+    write_table(tmp_path / "m.csv", [f"{web.url}/page"])
     batchedit("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
     batchedit("plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", cwd=tmp_path)
     assert not web.asked
@@ -299,9 +299,9 @@ def test_a_host_that_never_answers_takes_five_seconds_at_most() -> None:
             async with LinkProbe(loopback=True, tries=1) as asker:
                 return await ask_sample([(1, f"{url}/1.png"), (2, f"{url}/2.png")], asker, seconds=0.3)
 
-        began = time.monotonic()
+        started_at = time.monotonic()
         sample = anyio.run(ask)
-        assert time.monotonic() - began < 10, "one question alone may take 15 s"
+        assert time.monotonic() - started_at < 10, "one question alone may take 15 s"
     assert (sample.asked, sample.unreached, sample.format_warning()) == (2, 2, "")
     assert not sample.is_mostly_bad
 
@@ -333,7 +333,7 @@ def short_lived(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     return web
 
 
-def photo(colour: int) -> bytes:
+def make_photo(colour: int) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (20, 20), (colour, 9, 9)).save(out, "PNG")
     return out.getvalue()
@@ -344,29 +344,29 @@ def test_links_that_die_within_hours_are_fetched_with_the_sheet(
 ) -> None:
     """The first edition sent Airtable's links, and the service found nothing behind them at three in the morning."""
     for colour, name in enumerate(("one", "two")):
-        monkeypatch.setitem(PAGES, f"/{name}.png", Page(body=photo(colour), size=len(photo(colour))))
-    table(tmp_path / "m.csv", [f"{short_lived.url}/{name}.png" for name in ("one", "two")])
-    told = batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.04", "--price", "0.04"), cwd=tmp_path, code=75)
-    assert "2 pictures behind Airtable links, which die after some hours: fetched to this machine" in told.stderr
+        monkeypatch.setitem(PAGES, f"/{name}.png", Page(body=make_photo(colour), size=len(make_photo(colour))))
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/{name}.png" for name in ("one", "two")])
+    completed = batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.04", "--price", "0.04"), cwd=tmp_path, code=75)
+    assert "2 pictures behind Airtable links, which die after some hours: fetched to this machine" in completed.stderr
     for name in ("one", "two"):
         monkeypatch.setitem(PAGES, f"/{name}.png", Page(410, body=b"", size=0))
     batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path)
     sent = [image for job in sandbox.ledger(full=True)["requests"] for image in job["images"]]
-    assert sorted(sent) == sorted(f"sha256:{sha256(photo(colour)).hexdigest()}" for colour in range(2))
+    assert sorted(sent) == sorted(f"sha256:{sha256(make_photo(colour)).hexdigest()}" for colour in range(2))
     assert sandbox.ledger()["accepted"] == 2
 
     for colour, name in enumerate(("one", "two")):  # exported again: other links, the same pictures
-        monkeypatch.setitem(PAGES, f"/{name}-again.png", Page(body=photo(colour), size=len(photo(colour))))
-    table(tmp_path / "m.csv", [f"{short_lived.url}/{name}-again.png" for name in ("one", "two")])
+        monkeypatch.setitem(PAGES, f"/{name}-again.png", Page(body=make_photo(colour), size=len(make_photo(colour))))
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/{name}-again.png" for name in ("one", "two")])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
 
 def test_a_short_lived_link_that_is_dead_is_a_row_error(tmp_path: Path, short_lived: Web, sandbox) -> None:
-    table(tmp_path / "m.csv", [f"{short_lived.url}/gone.png", f"{short_lived.url}/login"])
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
-    assert "leads nowhere: there is no picture (HTTP 404); Airtable's links die after some hours" in told
-    assert "is a web page" in told
+    write_table(tmp_path / "m.csv", [f"{short_lived.url}/gone.png", f"{short_lived.url}/login"])
+    stdout = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
+    assert "leads nowhere: there is no picture (HTTP 404); Airtable's links die after some hours" in stdout
+    assert "is a web page" in stdout
     assert sandbox.ledger()["submits_seen"] == 0
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from batchedit.core.errors import UsageError
 from batchedit.jobs.addresses import Address, parse_address
-from tests.support.cli import inside, rows
+from tests.support.cli import rows, run_cli
 
 MAGENTO = (
     "sku,name,base_image,additional_images,prompt\n"
@@ -22,16 +22,16 @@ MEDIA = "https://shop.example.com/media/catalog/product"
 def test_a_magento_export_says_where_its_pictures_are_to_be_found(tmp_path: Path) -> None:
     """`/m/b/mb01.jpg is neither a link nor a file` was all that its rows said, and no option helped."""
     (tmp_path / "m.csv").write_text(MAGENTO)
-    told = inside("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    told = run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
     assert (
         "warning: 1 row names a file that is not here (row 2 (MB-1)); if it is a web server's, say which: "
         "--map image='https://www.example.com/media/catalog/product{base_image}'"
     ) in told
     assert "left out        1 row: a product without a picture" in told
-    plan = inside("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_image}}", cwd=tmp_path, code=65).stdout
+    plan = run_cli("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_image}}", cwd=tmp_path, code=65).stdout
     assert f"note: image: {MEDIA}{{base_image}}, with the column 'base_image'" in plan
     assert "to buy          1 picture" in plan
-    inside(
+    run_cli(
         *("run", "m.csv", "--sandbox", "--yes", "--skip-invalid", "--out", "o"),
         *("--map", f"image={MEDIA}/{{additional_images}}"),
         cwd=tmp_path,
@@ -44,7 +44,7 @@ def test_the_shops_own_folder_of_pictures_is_taken_where_it_is_at_hand(tmp_path:
     folder = tmp_path / "media" / "m" / "b"
     folder.mkdir(parents=True)
     Image.new("RGB", (20, 20), "red").save(folder / "mb01.jpg")
-    told = inside("plan", "m.csv", "--sandbox", "--image-root", "media", cwd=tmp_path).stdout
+    told = run_cli("plan", "m.csv", "--sandbox", "--image-root", "media", cwd=tmp_path).stdout
     assert "to buy          1 picture" in told
 
 
@@ -77,7 +77,7 @@ def test_an_address_may_go_on_behind_the_column() -> None:
 
 def test_an_address_with_a_column_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(MAGENTO)
-    told = inside("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_imag}}", cwd=tmp_path, code=64).stderr
+    told = run_cli("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_imag}}", cwd=tmp_path, code=64).stderr
     assert "there is no column 'base_imag'" in told
     assert "Did you mean 'base_image'?" in told
     assert UsageError("").code == 64

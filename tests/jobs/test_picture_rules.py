@@ -14,7 +14,7 @@ from batchedit.jobs.image_cells import Pictures
 from batchedit.jobs.picture_rules import Rule, read_rules
 from batchedit.jobs.schema import find_link_limit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside
+from tests.support.cli import run_cli
 
 
 def rule(told: str, value: Any) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def test_the_plan_warns_of_what_a_model_may_refuse(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,wide.png,an ad\nB,narrow.png,an ad\n")
     with serve(SandboxConfig(latency="0", models={"lab/wide": schema})) as it:
         told = ("--base-url", it.url, "--model", "lab/wide")
-        shown = inside("models", "show", "lab/wide", "--base-url", it.url, cwd=tmp_path).stdout
+        shown = run_cli("models", "show", "lab/wide", "--base-url", it.url, cwd=tmp_path).stdout
         assert "Pictures: a width of at least 256 pixels." in " ".join(shown.split())
-        plan = " ".join(inside("plan", "m.csv", *told, cwd=tmp_path).stdout.split())
+        plan = " ".join(run_cli("plan", "m.csv", *told, cwd=tmp_path).stdout.split())
         assert "pictures of a width of at least 256 pixels: row 3 (B) may be refused, which costs nothing" in plan
         assert it.ledger()["submits_seen"] == 0

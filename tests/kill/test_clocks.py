@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import inside, manifest, on, rows, start, until
+from tests.support.cli import manifest, on, rows, run_cli, start, until
 
 ROWS = 12
 WITH_A_CLOCK = """
@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_while_a_run_goes_on(tmp_path: Path, at_first: float
             out, err = process.communicate(timeout=90)
         assert process.returncode == 0, out + err
         assert sandbox.ledger()["accepted"] == ROWS
-    assert "everything adds up" in inside("audit", "outputs/m", cwd=tmp_path).stdout
+    assert "everything adds up" in run_cli("audit", "outputs/m", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("off", [7200.0, -7200.0], ids=["ahead", "behind"])
@@ -87,4 +87,4 @@ def test_killed_while_the_clock_was_off_and_started_with_the_right_one(tmp_path:
     states = [row["result_status"] for row in rows(tmp_path / "outputs" / "m")]
     assert states.count("done") >= ROWS - 3, "at most what was on the wire is in doubt"
     assert set(states) <= {"done", "in_doubt"}
-    assert "everything adds up" in inside("audit", "outputs/m", cwd=tmp_path).stdout, "times that events told are kept"
+    assert "everything adds up" in run_cli("audit", "outputs/m", cwd=tmp_path).stdout, "times that events told are kept"

@@ -28,7 +28,7 @@ from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows, until
 from tests.support.factories import make_job, make_line, make_record
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 
 ROWS = 12
 ON_THE_WIRE = 4
@@ -36,8 +36,8 @@ QUICK = SandboxConfig(latency="0", plain_files=20_000)
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    found = ForkServer()
     yield found
     found.close()
 
@@ -74,19 +74,19 @@ def command(sandbox: RunningSandbox) -> list[object]:
     return ["run", "m.csv", *on(sandbox, "-j", ON_THE_WIRE, "--poll-seconds", 0.2)]
 
 
-def four_done_four_on_the_wire(nursery: Nursery, sandbox: RunningSandbox, folder: Path, gate: Path) -> Child:
+def four_done_four_on_the_wire(fork_server: ForkServer, sandbox: RunningSandbox, folder: Path, gate: Path) -> Child:
     """The answers of the second four are on their way until ``gate`` is there."""
-    child = nursery.start(*command(sandbox), cwd=folder, gate=(ON_THE_WIRE + 1, str(gate)))
+    child = fork_server.start(*command(sandbox), cwd=folder, gate=(ON_THE_WIRE + 1, str(gate)))
     log = folder / "outputs" / "m" / "run.jsonl"
     until(lambda: sandbox.ledger()["accepted"] == 2 * ON_THE_WIRE and log.read_text().count("Saved") == ON_THE_WIRE)
     return child
 
 
-def goes_on(nursery: Nursery, sandbox: RunningSandbox, folder: Path, *, doubts: int = 0) -> None:
+def goes_on(fork_server: ForkServer, sandbox: RunningSandbox, folder: Path, *, doubts: int = 0) -> None:
     """The same command buys the other four, and has all twelve."""
     sandbox.set_faults([])
     for _ in range(2):
-        nursery.run(*command(sandbox), cwd=folder, code=76 if doubts else 0)
+        fork_server.run(*command(sandbox), cwd=folder, code=76 if doubts else 0)
     expected = {"done": ROWS - doubts} | ({"in_doubt": doubts} if doubts else {})
     assert Counter(row["result_status"] for row in rows(folder / "outputs" / "m")) == Counter(expected)
     ledger = sandbox.ledger()
@@ -99,10 +99,10 @@ def ids_on_the_wire(sandbox: RunningSandbox) -> set[str]:
     return {job["request_id"] for job in jobs[ON_THE_WIRE:]}
 
 
-def test_a_full_disk_while_answers_are_on_their_way(tmp_path: Path, nursery: Nursery, small_disk: Path) -> None:
+def test_a_full_disk_while_answers_are_on_their_way(tmp_path: Path, fork_server: ForkServer, small_disk: Path) -> None:
     manifest(small_disk / "m.csv", ROWS)
     with serve(QUICK) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, small_disk, tmp_path / "gate")
+        child = four_done_four_on_the_wire(fork_server, sandbox, small_disk, tmp_path / "gate")
         ballast = fill(small_disk)
         (tmp_path / "gate").touch()
         assert child.wait() == 74, child.stderr
@@ -115,11 +115,11 @@ def test_a_full_disk_while_answers_are_on_their_way(tmp_path: Path, nursery: Nur
         assert kept, "the spare room was not used"
         assert ids_on_the_wire(sandbox) <= kept | known
         assert all(request_id in child.stderr for request_id in kept)
-        again = nursery.run(*command(sandbox), cwd=small_disk, code=None)
+        again = fork_server.run(*command(sandbox), cwd=small_disk, code=None)
         assert again.returncode in {73, 74}, "the disk is still full"
         assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE
         ballast.unlink()
-        goes_on(nursery, sandbox, small_disk)
+        goes_on(fork_server, sandbox, small_disk)
         assert not (folder / NAME).exists()
         assert not list(folder.glob(".spare"))
 
@@ -144,12 +144,12 @@ def test_a_disk_that_is_full_at_the_start_leaves_no_damaged_checkpoint(small_dis
     assert made == {True, False}
 
 
-def test_a_file_that_may_not_grow(tmp_path: Path, nursery: Nursery) -> None:
+def test_a_file_that_may_not_grow(tmp_path: Path, fork_server: ForkServer) -> None:
     """The same with a quota on each file, wherever the tests run: the database can't grow, the side file can."""
     manifest(tmp_path / "m.csv", ROWS)
     with serve(QUICK) as sandbox:
         limit = 128 * 1024
-        child = nursery.start(*command(sandbox), cwd=tmp_path, fsize=limit)
+        child = fork_server.start(*command(sandbox), cwd=tmp_path, fsize=limit)
         assert child.wait() == 74, child.stderr
         assert "Traceback" not in child.stderr
         ledger, folder = sandbox.ledger(), tmp_path / "outputs" / "m"
@@ -158,16 +158,16 @@ def test_a_file_that_may_not_grow(tmp_path: Path, nursery: Nursery) -> None:
             known = {record.handle.request_id for record in checkpoint.records("1") if record.handle is not None}
         kept = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
         assert {job["request_id"] for job in sandbox.ledger(full=True)["requests"]} <= kept | known
-        goes_on(nursery, sandbox, tmp_path)
+        goes_on(fork_server, sandbox, tmp_path)
 
 
 @pytest.mark.parametrize("what", ["deleted", "deleted with its log", "replaced", "log deleted"])
-def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nursery, what: str) -> None:
+def test_the_database_disappears_under_the_process(tmp_path: Path, fork_server: ForkServer, what: str) -> None:
     """SQLite would write on into a file without a name. It is noticed, put back, and told."""
     manifest(tmp_path / "m.csv", ROWS)
     path = tmp_path / "outputs" / "m" / "checkpoint.sqlite"
     with serve(QUICK) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path, tmp_path / "gate")
+        child = four_done_four_on_the_wire(fork_server, sandbox, tmp_path, tmp_path / "gate")
         if what == "replaced":
             (tmp_path / "other").write_bytes(b"not a database at all")
             (tmp_path / "other").replace(path)
@@ -186,7 +186,7 @@ def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nurs
             known = {record.handle.request_id for record in checkpoint.records("1") if record.handle is not None}
         assert ids_on_the_wire(sandbox) <= kept | known
         assert all(request_id in child.stderr for request_id in kept)
-        goes_on(nursery, sandbox, tmp_path)
+        goes_on(fork_server, sandbox, tmp_path)
 
 
 def makes_immutable(probe: Path) -> bool:
@@ -203,12 +203,12 @@ def makes_immutable(probe: Path) -> bool:
     return False
 
 
-def test_the_database_can_no_longer_be_written(tmp_path: Path, nursery: Nursery) -> None:
+def test_the_database_can_no_longer_be_written(tmp_path: Path, fork_server: ForkServer) -> None:
     """Made immutable under the process, which root's rights do not help against; elsewhere the right is taken away."""
     manifest(tmp_path / "m.csv", ROWS)
     folder = tmp_path / "outputs" / "m"
     with serve(QUICK) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path, tmp_path / "gate")
+        child = four_done_four_on_the_wire(fork_server, sandbox, tmp_path, tmp_path / "gate")
         files = [str(folder / name) for name in ("checkpoint.sqlite", "checkpoint.sqlite-wal")]
         if not makes_immutable(tmp_path / "probe"):
             child.kill()
@@ -221,33 +221,33 @@ def test_the_database_can_no_longer_be_written(tmp_path: Path, nursery: Nursery)
             assert kept == ids_on_the_wire(sandbox)
             assert all(request_id in child.stderr for request_id in kept)
             assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE, "it went on buying"
-            nursery.run(*command(sandbox), cwd=tmp_path, code=74)
+            fork_server.run(*command(sandbox), cwd=tmp_path, code=74)
             assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE
         finally:
             subprocess.run(["chattr", "-i", *files], check=True)
-        goes_on(nursery, sandbox, tmp_path)
+        goes_on(fork_server, sandbox, tmp_path)
 
 
-def test_a_folder_whose_checkpoint_is_gone_is_not_bought_anew(tmp_path: Path, nursery: Nursery) -> None:
+def test_a_folder_whose_checkpoint_is_gone_is_not_bought_anew(tmp_path: Path, fork_server: ForkServer) -> None:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
-        nursery.run(*command(sandbox), cwd=tmp_path)
+        fork_server.run(*command(sandbox), cwd=tmp_path)
         path = tmp_path / "outputs" / "m" / "checkpoint.sqlite"
         backup = path.read_bytes()
         path.unlink()
-        refused = nursery.run(*command(sandbox), cwd=tmp_path, code=74)
+        refused = fork_server.run(*command(sandbox), cwd=tmp_path, code=74)
         assert "knew of 3 jobs that were bought" in refused.stderr
         assert sandbox.ledger()["submits_seen"] == 3
         path.write_bytes(backup)
-        nursery.run(*command(sandbox), cwd=tmp_path)
+        fork_server.run(*command(sandbox), cwd=tmp_path)
         assert sandbox.ledger()["submits_seen"] == 3
 
 
-def test_results_on_a_full_disk_leave_the_old_file_whole(nursery: Nursery, small_disk: Path) -> None:
+def test_results_on_a_full_disk_leave_the_old_file_whole(fork_server: ForkServer, small_disk: Path) -> None:
     """The pictures lie elsewhere; for the checkpoint there is room in its log, for another results.csv there is none."""
     manifest(small_disk / "m.csv", 400)
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
-        nursery.run(*command(sandbox)[:-2], "--poll-seconds", 0.2, "--limit", 2, cwd=small_disk)
+        fork_server.run(*command(sandbox)[:-2], "--poll-seconds", 0.2, "--limit", 2, cwd=small_disk)
         folder = small_disk / "outputs" / "m"
         before = (folder / "results.csv").read_bytes()
         (folder / "results.jsonl").unlink()  # so that they are due
@@ -262,7 +262,7 @@ def test_results_on_a_full_disk_leave_the_old_file_whole(nursery: Nursery, small
         assert (folder / "results.csv").read_bytes() == before
 
 
-def test_killed_while_the_checkpoint_was_made(tmp_path: Path, nursery: Nursery) -> None:
+def test_killed_while_the_checkpoint_was_made(tmp_path: Path, fork_server: ForkServer) -> None:
     """Half a checkpoint under its final name could never be opened again, and the same command would not go on."""
     manifest(tmp_path / "m.csv", 2)
     folder = tmp_path / "outputs" / "m"
@@ -270,7 +270,7 @@ def test_killed_while_the_checkpoint_was_made(tmp_path: Path, nursery: Nursery) 
     with closing(sqlite3.connect(folder / "checkpoint.sqlite.part")) as half:
         half.execute("CREATE TABLE meta (name TEXT)")
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
-        nursery.run(*command(sandbox), cwd=tmp_path)
+        fork_server.run(*command(sandbox), cwd=tmp_path)
     assert not list(folder.glob("*.part*"))
 
 

@@ -27,7 +27,7 @@ from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.kill.failing_disk import KINDS, Fault, Seen, compiled, order
 from tests.support.cli import manifest, on, rows
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the library is preloaded as Linux does it")
 ROWS = 3
@@ -52,12 +52,12 @@ KNOWN_OF_REGISTER = [
 
 
 @pytest.fixture(scope="module")
-def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nursery]]:
+def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ForkServer]]:
     library = str(compiled(tmp_path_factory.mktemp("library")))
-    found = [Nursery(patience=900.0, LD_PRELOAD=library) for _ in range(AT_ONCE)]
+    found = [ForkServer(patience=900.0, LD_PRELOAD=library) for _ in range(AT_ONCE)]
     yield found
-    for nursery in found:
-        nursery.close()
+    for fork_server in found:
+        fork_server.close()
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,10 @@ def sandbox() -> Iterator[RunningSandbox]:
 class Trial:
     """A run on a disk that fails, and the next one on a disk that does not."""
 
-    def __init__(self, nursery: Nursery, sandbox: RunningSandbox, folder: Path, where: str, fault: Fault) -> None:
-        self.nursery, self.sandbox, self.folder, self.fault = nursery, sandbox, folder, fault
+    def __init__(
+        self, fork_server: ForkServer, sandbox: RunningSandbox, folder: Path, where: str, fault: Fault
+    ) -> None:
+        self.fork_server, self.sandbox, self.folder, self.fault = fork_server, sandbox, folder, fault
         folder.mkdir()
         manifest(folder / "m.csv", ROWS, prefix=f"{folder.name}-")
         self.run_folder, self.where = folder / "outputs" / "m", where
@@ -80,7 +82,7 @@ class Trial:
     def command(self, disk: dict[str, object] | None = None) -> Child:
         told = ["run", "m.csv", *on(self.sandbox, "-j", 2, "--poll-seconds", 0.2)]
         state = self.folder / "state"  # no run may find what another one has
-        child = self.nursery.start(*told, cwd=self.folder, disk=disk, state=state)
+        child = self.fork_server.start(*told, cwd=self.folder, disk=disk, state=state)
         child.wait()
         return child
 
@@ -180,24 +182,24 @@ def faults(where: str, calls: dict[str, int]) -> list[Fault]:
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("where", [RUN, REGISTER])
 def test_a_disk_that_fails_at_any_call(
-    tmp_path: Path, nurseries: list[Nursery], sandbox: RunningSandbox, where: str
+    tmp_path: Path, nurseries: list[ForkServer], sandbox: RunningSandbox, where: str
 ) -> None:
     first = Trial(nurseries[0], sandbox, tmp_path / f"{Path(where).name}-whole", where, Fault("open", 10**6))
     whole, seen = first.failing()
     assert (whole.returncode, seen.hit) == (0, "")
     assert all(calls for kind, calls in seen.calls.items() if where == RUN or kind in {"open", "write"}), seen
     left = first.left()
-    free: SimpleQueue[Nursery] = SimpleQueue()
-    for nursery in nurseries:
-        free.put(nursery)
+    free: SimpleQueue[ForkServer] = SimpleQueue()
+    for fork_server in nurseries:
+        free.put(fork_server)
 
     def judged(number: int, fault: Fault) -> tuple[Trial, list[str]]:
-        nursery = free.get()
+        fork_server = free.get()
         try:
-            trial = Trial(nursery, sandbox, tmp_path / f"{Path(where).name}-fault{number}", where, fault)
+            trial = Trial(fork_server, sandbox, tmp_path / f"{Path(where).name}-fault{number}", where, fault)
             found = trial.problems(left)
         finally:
-            free.put(nursery)
+            free.put(fork_server)
         if EVERY:
             print(*found or [f"{fault}: {trial.at} {trial.ends}"], sep="\n", flush=True)  # noqa: T201
         return trial, found

@@ -19,7 +19,7 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.sandbox.faults import list_allowed_faults
 from tests.support.cli import manifest, on, rows, until
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 
 QUICK = {"latency": "0", "plain_files": 20_000}
 """Jobs that end at once."""
@@ -76,8 +76,8 @@ def test_every_submit_fault_is_in_the_matrix() -> None:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    found = ForkServer()
     yield found
     found.close()
 
@@ -124,7 +124,9 @@ def check(folder: Path, sandbox: RunningSandbox, expected: dict[str, int]) -> No
     ],
     ids=["lost, refused, slow", "surely not taken"],
 )
-def test_all_that_pass_in_one_run(tmp_path: Path, nursery: Nursery, chosen: list[str], every: int, spare: int) -> None:
+def test_all_that_pass_in_one_run(
+    tmp_path: Path, fork_server: ForkServer, chosen: list[str], every: int, spare: int
+) -> None:
     faults = {name: PASSING[name] for name in chosen}
     count = spare or every * len(faults)
     manifest(tmp_path / "m.csv", count)
@@ -138,44 +140,44 @@ def test_all_that_pass_in_one_run(tmp_path: Path, nursery: Nursery, chosen: list
     made_and_lost = sum(fault.made for fault in faults.values() if fault.leads_to == "Lost")
     code = 76 if outcome["Lost"] else 0
     with serve(SandboxConfig(**QUICK, faults=rules(faults, every=every))) as sandbox:
-        nursery.run(*command(sandbox, "-j", 16), cwd=tmp_path, code=code)
+        fork_server.run(*command(sandbox, "-j", 16), cwd=tmp_path, code=code)
         check(tmp_path, sandbox, expected)
         ledger = sandbox.ledger()
         assert ledger["answers_lost"] == made_and_lost
         assert ledger["accepted"] == expected["done"] + made_and_lost
         assert ledger["submits_seen"] == count + outcome["Declined"]
         for _ in range(2):
-            nursery.run(*command(sandbox, "-j", 16), cwd=tmp_path, code=code)
+            fork_server.run(*command(sandbox, "-j", 16), cwd=tmp_path, code=code)
         check(tmp_path, sandbox, expected)
         assert sandbox.ledger()["submits_seen"] == ledger["submits_seen"], "run again, it sent a POST"
 
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.stops])
-def test_an_account_stop_in_the_middle(tmp_path: Path, nursery: Nursery, name: str) -> None:
+def test_an_account_stop_in_the_middle(tmp_path: Path, fork_server: ForkServer, name: str) -> None:
     """No row is failed or uses up an attempt, what was bought is collected before the exit, the same command goes on."""
     manifest(tmp_path / "m.csv", 8)
     code = FAULTS[name].stops
     with serve(SandboxConfig(latency="0.4", plain_files=20_000, faults=(f"submit:{name}=after:4",))) as sandbox:
         for _ in range(2):
-            first = nursery.run(*command(sandbox, "-j", 8), cwd=tmp_path, code=code)
+            first = fork_server.run(*command(sandbox, "-j", 8), cwd=tmp_path, code=code)
             check(tmp_path, sandbox, {"done": 3, "planned": 5})
             assert "to go on: batchedit run outputs/m" in first.stdout
         checkpoint = open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
         assert {(r.attempts, r.reserved, r.due_at) for r in checkpoint.records("state = 'planned'")} == {(0, 0, 0.0)}
         checkpoint.close()
         sandbox.set_faults([])
-        nursery.run(*command(sandbox, "-j", 8), cwd=tmp_path)
+        fork_server.run(*command(sandbox, "-j", 8), cwd=tmp_path)
         check(tmp_path, sandbox, {"done": 8})
         assert sandbox.ledger()["accepted"] == 8
 
 
-def test_killed_with_each_answer_heard_and_not_written(tmp_path: Path, nursery: Nursery) -> None:
+def test_killed_with_each_answer_heard_and_not_written(tmp_path: Path, fork_server: ForkServer) -> None:
     """Twenty-eight processes, one fault each, die between the answer and its commit: whatever it said, nobody knows."""
     spare = 4
     manifest(tmp_path / "m.csv", len(FAULTS) + spare)
     with serve(SandboxConfig(**QUICK, faults=rules(FAULTS))) as sandbox:
         for n, name in enumerate(FAULTS, 1):
-            child = nursery.start(*command(sandbox, "-j", 1), cwd=tmp_path, doom=("answered", 1))
+            child = fork_server.start(*command(sandbox, "-j", 1), cwd=tmp_path, doom=("answered", 1))
             if name.startswith("hang"):
                 until(lambda name=name: name in sandbox.ledger()["answers"].get("submit", {}))
                 child.kill()
@@ -185,13 +187,13 @@ def test_killed_with_each_answer_heard_and_not_written(tmp_path: Path, nursery: 
         made = sum(fault.made for fault in FAULTS.values())
         assert (sandbox.ledger()["accepted"], sandbox.ledger()["submits_seen"]) == (made, len(FAULTS))
         for _ in range(2):
-            nursery.run(*command(sandbox), cwd=tmp_path, code=76)
+            fork_server.run(*command(sandbox), cwd=tmp_path, code=76)
             check(tmp_path, sandbox, {"in_doubt": len(FAULTS), "done": spare})
         assert sandbox.ledger()["accepted"] == made + spare
         assert sandbox.ledger()["submits_seen"] == len(FAULTS) + spare
 
 
-def test_killed_with_each_answer_written_and_nothing_after_it(tmp_path: Path, nursery: Nursery) -> None:
+def test_killed_with_each_answer_written_and_nothing_after_it(tmp_path: Path, fork_server: ForkServer) -> None:
     """The same with the answer on disk: what it said is known, and the next process acts on it."""
     faults = {name: fault for name, fault in FAULTS.items() if not name.startswith("hang")}
     outcome = Counter(fault.leads_to for fault in faults.values())
@@ -200,7 +202,7 @@ def test_killed_with_each_answer_written_and_nothing_after_it(tmp_path: Path, nu
     with serve(SandboxConfig(**QUICK, faults=rules(faults))) as sandbox:
         seen: Counter[str] = Counter()
         for fault in faults.values():
-            child = nursery.start(*command(sandbox, "-j", 1), cwd=tmp_path, doom=(fault.leads_to, 1))
+            child = fork_server.start(*command(sandbox, "-j", 1), cwd=tmp_path, doom=(fault.leads_to, 1))
             assert child.wait() == -signal.SIGKILL, child.stderr
             seen[fault.leads_to] += 1
             assert in_state(tmp_path, "submitting") == 0
@@ -214,7 +216,7 @@ def test_killed_with_each_answer_written_and_nothing_after_it(tmp_path: Path, nu
             "done": spare + outcome["Accepted"],
         }
         for _ in range(2):
-            nursery.run(*command(sandbox), cwd=tmp_path, code=76)
+            fork_server.run(*command(sandbox), cwd=tmp_path, code=76)
             check(tmp_path, sandbox, expected)
         assert sandbox.ledger()["answers_lost"] == sum(f.made and f.leads_to == "Lost" for f in faults.values())
         assert sandbox.ledger()["submits_seen"] == len(faults) + spare

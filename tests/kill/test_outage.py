@@ -15,15 +15,15 @@ import pytest
 from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import manifest, on, rows, until
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 
 ROWS = 120
 HANDFUL = 12
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    found = ForkServer()
     yield found
     found.close()
 
@@ -33,11 +33,11 @@ def command(sandbox: RunningSandbox) -> list[object]:
 
 
 @pytest.mark.parametrize("fault", ["any:502", "submit:reset_after", "submit:500"])
-def test_an_outage_of_some_seconds(tmp_path: Path, nursery: Nursery, fault: str) -> None:
+def test_an_outage_of_some_seconds(tmp_path: Path, fork_server: ForkServer, fault: str) -> None:
     """All is gone; POSTs alone are gone and their jobs made; the API says 500001, which proves nothing."""
     manifest(tmp_path / "m.csv", ROWS)
     with serve(SandboxConfig(latency="0.3", plain_files=20_000)) as sandbox:
-        child = nursery.start(*command(sandbox), cwd=tmp_path)
+        child = fork_server.start(*command(sandbox), cwd=tmp_path)
         until(lambda: sandbox.ledger()["accepted"] >= 20)
         sandbox.set_faults([f"{fault}=time:0-4"])
         code = child.wait()
@@ -57,11 +57,11 @@ def test_an_outage_of_some_seconds(tmp_path: Path, nursery: Nursery, fault: str)
         assert audit(str(tmp_path / "outputs" / "m"), {})[1].findings == []
 
 
-def test_killed_in_an_outage_and_started_again_in_it(tmp_path: Path, nursery: Nursery) -> None:
+def test_killed_in_an_outage_and_started_again_in_it(tmp_path: Path, fork_server: ForkServer) -> None:
     """Each start costs a few POSTs that find out, and no more."""
     manifest(tmp_path / "m.csv", ROWS)
     with serve(SandboxConfig(latency="0.3", plain_files=20_000)) as sandbox:
-        child = nursery.start(*command(sandbox), cwd=tmp_path)
+        child = fork_server.start(*command(sandbox), cwd=tmp_path)
         until(lambda: sandbox.ledger()["accepted"] >= 20)
         sandbox.set_faults(["submit:drop_before=1"])
         for _ in range(3):
@@ -69,7 +69,7 @@ def test_killed_in_an_outage_and_started_again_in_it(tmp_path: Path, nursery: Nu
             until(lambda child=child: "buying pauses" in child.stderr)
             child.kill()
             assert sandbox.ledger()["submits_seen"] - seen <= HANDFUL
-            child = nursery.start(*command(sandbox), cwd=tmp_path)
+            child = fork_server.start(*command(sandbox), cwd=tmp_path)
         sandbox.set_faults([])
         assert child.wait() == 76
         doubts = Counter(row["result_status"] for row in rows(tmp_path / "outputs" / "m"))["in_doubt"]

@@ -20,7 +20,7 @@ from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
 from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.limits import no_file_grows, no_file_is_opened
 
 KEY = bytes(range(16))
@@ -152,7 +152,7 @@ def test_a_run_that_no_register_takes_is_still_that_of_who_made_it_while_the_pro
 def test_a_run_without_any_register_buys_and_warns(tmp_path: Path, nowhere: dict[str, str]) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        done = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(**nowhere))
+        done = run_cli("run", "m.csv", *on(sandbox), cwd=tmp_path, env=make_env(**nowhere))
         assert sandbox.ledger()["accepted"] == 2
     (warning,) = [line for line in done.stderr.splitlines() if "the register of runs" in line]
     assert "two runs that go on at once may both buy the same pictures" in warning

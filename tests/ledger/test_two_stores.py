@@ -15,7 +15,7 @@ from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import list_open_runs, open_store
 from batchedit.ledger.postgres.url import hide_password
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.postgres import MODEL, new_database
 
 pytestmark = pytest.mark.process
@@ -29,21 +29,21 @@ def runs_of(url: str) -> list[str]:
 
 def test_a_folder_whose_import_was_cut_off_is_taken_over_into_no_other_store(tmp_path: Path) -> None:
     """The first store may have everything already: in two stores the jobs that are left would be bought twice."""
-    first, second, here = new_database(), new_database(), environment()
+    first, second, here = new_database(), new_database(), make_env()
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
-        inside("run", "m.csv", *on(sandbox), "--max-cost", "0.04", cwd=tmp_path, env=here, code=75)
+        run_cli("run", "m.csv", *on(sandbox), "--max-cost", "0.04", cwd=tmp_path, env=here, code=75)
         run = tmp_path / "outputs" / "m"
         with closing(open_checkpoint(run / "checkpoint.sqlite")) as copy:
             give_up(copy, first, own_sandbox=False)  # where the import was killed
-        refused = inside("runs", "--import", run, "--store", second, cwd=tmp_path, env=here, code=64)
+        refused = run_cli("runs", "--import", run, "--store", second, cwd=tmp_path, env=here, code=64)
         assert (
             f"was being taken over into the store {hide_password(first)}, not into {hide_password(second)}"
             in refused.stderr
         )
         assert f"--store {hide_password(first)}" in refused.stderr
         assert runs_of(second) == []
-        ended = inside("runs", "--import", run, "--store", first, cwd=tmp_path, env=here)
+        ended = run_cli("runs", "--import", run, "--store", first, cwd=tmp_path, env=here)
         assert ended.stdout.count("everything adds up") == 2
         assert (runs_of(first), runs_of(second)) == (["m"], [])
         assert sandbox.ledger()["accepted"] == 1

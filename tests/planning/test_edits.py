@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
+from tests.support.cli import run_cli as batchedit
 
 pytestmark = pytest.mark.process
 
@@ -23,34 +23,34 @@ def sandbox():
         yield running
 
 
-def write(path: Path, table: list[list[str]], header: tuple[str, ...] = ("sku", "image", "prompt")) -> None:
+def write_sheet(path: Path, table: list[list[str]], header: tuple[str, ...] = ("sku", "image", "prompt")) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *table])
 
 
-def plan(path: Path, sandbox, *more: object) -> str:
+def plan_sheet(path: Path, sandbox, *more: object) -> str:
     return batchedit("plan", path.name, "--base-url", sandbox.url, *more, cwd=path.parent).stdout
 
 
 def test_reorder_insert_delete_edit(tmp_path: Path, sandbox) -> None:
     sheet, folder = tmp_path / "m.csv", tmp_path / "outputs" / "m"
     table = [[f"s{n}", LINK, f"ad {n}"] for n in range(1, 21)]
-    write(sheet, table)
-    assert "20 new" in plan(sheet, sandbox)
+    write_sheet(sheet, table)
+    assert "20 new" in plan_sheet(sheet, sandbox)
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     first = {row["sku"]: row for row in rows(folder)}
 
     table.reverse()
-    write(sheet, table)
-    assert "pictures        20 done" in plan(sheet, sandbox)
+    write_sheet(sheet, table)
+    assert "pictures        20 done" in plan_sheet(sheet, sandbox)
 
     table = [["new1", LINK, "hello"], *table[:5], ["new2", LINK, "there"], *table[6:], ["new3", LINK, "end"]]
     table[16][2] = "ad 5, but better"
-    write(sheet, table)
+    write_sheet(sheet, table)
     assert table[16][0] == "s5"
-    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in plan(sheet, sandbox)
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in told.stderr
+    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in plan_sheet(sheet, sandbox)
+    completed = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in completed.stderr
     assert sandbox.ledger()["accepted"] == 24
     assert sandbox.ledger()["duplicates"] == 0
 
@@ -65,16 +65,16 @@ def test_reorder_insert_delete_edit(tmp_path: Path, sandbox) -> None:
         assert hashlib.sha256(content).hexdigest() == after[sku]["result_sha256"]
 
     table[16][2] = "ad 5"
-    write(sheet, table)
-    assert "22 done" in plan(sheet, sandbox), "edited back: bought long ago"
+    write_sheet(sheet, table)
+    assert "22 done" in plan_sheet(sheet, sandbox), "edited back: bought long ago"
 
 
 def test_version_in_the_name(tmp_path: Path, sandbox) -> None:
-    named = ["--name", "{version}/{sku}"]
-    write(tmp_path / "m.csv", [["a", LINK, "one"]])
-    batchedit("run", "m.csv", *on(sandbox, *named), cwd=tmp_path)
-    write(tmp_path / "m.csv", [["a", LINK, "two"]])
-    batchedit("run", "m.csv", *on(sandbox, *named), cwd=tmp_path)
+    name_options = ["--name", "{version}/{sku}"]
+    write_sheet(tmp_path / "m.csv", [["a", LINK, "one"]])
+    batchedit("run", "m.csv", *on(sandbox, *name_options), cwd=tmp_path)
+    write_sheet(tmp_path / "m.csv", [["a", LINK, "two"]])
+    batchedit("run", "m.csv", *on(sandbox, *name_options), cwd=tmp_path)
     files = sorted(
         p.relative_to(tmp_path / "outputs/m").as_posix() for p in (tmp_path / "outputs/m/files").rglob("*.png")
     )
@@ -83,25 +83,25 @@ def test_version_in_the_name(tmp_path: Path, sandbox) -> None:
 
 def test_a_row_put_in_above_rows_without_ids_is_new_not_edited(tmp_path: Path, sandbox) -> None:
     header = ("image", "prompt")
-    write(tmp_path / "m.csv", [[LINK, "one"], [LINK, "two"]], header)
+    write_sheet(tmp_path / "m.csv", [[LINK, "one"], [LINK, "two"]], header)
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    write(tmp_path / "m.csv", [[LINK, "zero"], [LINK, "one"], [LINK, "two"]], header)
-    assert "1 new, 2 done" in plan(tmp_path / "m.csv", sandbox)
+    write_sheet(tmp_path / "m.csv", [[LINK, "zero"], [LINK, "one"], [LINK, "two"]], header)
+    assert "1 new, 2 done" in plan_sheet(tmp_path / "m.csv", sandbox)
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert len({row["result_file"] for row in rows(tmp_path / "outputs" / "m")}) == 3
 
 
 def test_an_interrupted_run_and_failures_are_told(tmp_path: Path, sandbox) -> None:
-    write(tmp_path / "m.csv", [[f"s{n}", LINK, f"ad {n}"] for n in range(4)])
+    write_sheet(tmp_path / "m.csv", [[f"s{n}", LINK, f"ad {n}"] for n in range(4)])
     batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.08", "--price", "0.04"), cwd=tmp_path, code=75)
-    assert "2 not bought yet, 2 done" in plan(tmp_path / "m.csv", sandbox)
+    assert "2 not bought yet, 2 done" in plan_sheet(tmp_path / "m.csv", sandbox)
     sandbox.set_faults(["job:failed=every:1"])
     batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=1)
-    assert "2 done, 2 failed" in plan(tmp_path / "m.csv", sandbox)
+    assert "2 done, 2 failed" in plan_sheet(tmp_path / "m.csv", sandbox)
 
 
 def test_the_product_is_counted_and_priced_before_it_is_bought(tmp_path: Path, sandbox) -> None:
-    write(tmp_path / "m.csv", [["a", LINK, "x"], ["b", LINK, "x"], ["c", LINK, "y"]])
+    write_sheet(tmp_path / "m.csv", [["a", LINK, "x"], ["b", LINK, "x"], ["c", LINK, "y"]])
     matrix = [
         "--sizes",
         "1:1,2:3",
@@ -112,43 +112,44 @@ def test_the_product_is_counted_and_priced_before_it_is_bought(tmp_path: Path, s
         "--prompt",
         "ad for {market}: {prompt}",
     ]
-    told = plan(tmp_path / "m.csv", sandbox, *matrix)
-    assert "3 rows × 3 market × 2 sizes × 2 variants = 36 pictures" in told
-    assert "24 new" in told
-    assert "12 rows with the same inputs as an earlier one: bought once" in told
-    assert "$0.04 a picture (the catalogue), $0.96 for what is new" in told
-    assert "row 2 (a): ad for DE: x" in told
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, *matrix)
+    assert "3 rows × 3 market × 2 sizes × 2 variants = 36 pictures" in plan_text
+    assert "24 new" in plan_text
+    assert "12 rows with the same inputs as an earlier one: bought once" in plan_text
+    assert "$0.04 a picture (the catalogue), $0.96 for what is new" in plan_text
+    assert "row 2 (a): ad for DE: x" in plan_text
     batchedit("run", "m.csv", *on(sandbox, *matrix), cwd=tmp_path)
-    found = rows(tmp_path / "outputs" / "m")
-    assert (len(found), sandbox.ledger()["accepted"]) == (36, 24)
-    assert {row["market"] for row in found} == {"DE", "FR", "JP"}
-    unused = plan(tmp_path / "m.csv", sandbox, "--for", "market=DE,FR", "--prompt", "ad")
+    result_rows = rows(tmp_path / "outputs" / "m")
+    assert (len(result_rows), sandbox.ledger()["accepted"]) == (36, 24)
+    assert {row["market"] for row in result_rows} == {"DE", "FR", "JP"}
+    unused = plan_sheet(tmp_path / "m.csv", sandbox, "--for", "market=DE,FR", "--prompt", "ad")
     assert "--for market: nothing uses it" in unused
 
 
 def test_fill_down_is_suggested_and_does_it(tmp_path: Path, sandbox) -> None:
     table = [["shirt", "Blue shirt", LINK], ["shirt", "", f"{LINK}?2"], ["hat", "Hat", LINK]]
-    write(tmp_path / "m.csv", table, ("Handle", "Title", "image"))
-    told = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}")
-    assert "{Title} in the prompt is empty in 1 row" in told
-    assert "--fill-down 'Title' carries the value down" in told
-    told = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}", "--fill-down", "Title")
-    assert "empty" not in told
-    assert "row 3 (shirt): ad for Blue shirt" not in told, "an example of each prompt once"
+    write_sheet(tmp_path / "m.csv", table, ("Handle", "Title", "image"))
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}")
+    assert "{Title} in the prompt is empty in 1 row" in plan_text
+    assert "--fill-down 'Title' carries the value down" in plan_text
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}", "--fill-down", "Title")
+    assert "empty" not in plan_text
+    assert "row 3 (shirt): ad for Blue shirt" not in plan_text, "an example of each prompt once"
 
 
 def test_other_settings_say_what_they_change_before_it_is_bought(tmp_path: Path, sandbox) -> None:
-    write(tmp_path / "m.csv", [["a", LINK, "x"], ["b", LINK, "y"]])
+    write_sheet(tmp_path / "m.csv", [["a", LINK, "x"], ["b", LINK, "y"]])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    told = plan(tmp_path / "m.csv", sandbox, "--sizes", "1:1,2:3")
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--sizes", "1:1,2:3")
     assert (
-        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that' in told
+        'other settings than last time: --sizes was not given, now ["1:1", "2:3"]. 2 pictures are new by that'
+        in plan_text
     )
-    told = plan(tmp_path / "m.csv", sandbox, "--name", "{sku}-x")
-    assert "That changes only names" in told
-    assert "2 done" in told
-    told = plan(tmp_path / "m.csv", sandbox, "--skip-invalid")
-    assert "No new picture comes of that" in told
-    asked = batchedit("run", "m.csv", "--base-url", sandbox.url, "--sizes", "1:1,2:3", cwd=tmp_path, code=64)
-    assert "2 pictures are new by that" in asked.stderr
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--name", "{sku}-x")
+    assert "That changes only names" in plan_text
+    assert "2 done" in plan_text
+    plan_text = plan_sheet(tmp_path / "m.csv", sandbox, "--skip-invalid")
+    assert "No new picture comes of that" in plan_text
+    completed = batchedit("run", "m.csv", "--base-url", sandbox.url, "--sizes", "1:1,2:3", cwd=tmp_path, code=64)
+    assert "2 pictures are new by that" in completed.stderr
     assert sandbox.ledger()["accepted"] == 2

@@ -21,8 +21,8 @@ from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import environment, manifest, on
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on
+from tests.support.cli import run_cli as batchedit
 from tests.support.share import whole_or
 
 DAMAGED = {
@@ -104,7 +104,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 def mine(folder: Path) -> dict[str, str]:
     """The register of who made the run in ``folder``."""
-    return environment(BATCHEDIT_STATE=str(folder / "state"))
+    return make_env(BATCHEDIT_STATE=str(folder / "state"))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.lock import hold_run_lock
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
-from tests.support.review_process import reviewing
+from tests.support.review_process import start_review
 
 pytestmark = pytest.mark.process
 
@@ -52,14 +52,14 @@ def standing(room: Showroom) -> dict[int, tuple[Verdict, str, str]]:
 
 
 def test_a_mark_that_was_answered_survives_kill_9(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         answer = review.mark(1, "reject", note="too dark <b>")
         assert (answer.status_code, answer.json()["serial"]) == (200, 1)
         assert review.mark(2, "approve").status_code == 200
         review.process.kill()
         assert review.wait()[0] == -signal.SIGKILL
     assert standing(room) == {1: (Verdict.REJECT, "too dark <b>", "Dana"), 2: (Verdict.APPROVE, "", "Dana")}
-    with reviewing(room) as review:
+    with start_review(room) as review:
         assert "too dark \\u003cb\\u003e" in review.http.get("").text
 
 
@@ -76,7 +76,7 @@ def test_ctrl_c_as_soon_as_the_address_is_read_still_tells_how_far_the_looking_i
 
 def test_a_reviewed_picture_that_was_replaced_by_a_link_is_not_served(room: Showroom, tmp_path: Path) -> None:
     shown = room.folder.path / "files" / "A-1x1-1.png"
-    with reviewing(room) as review:
+    with start_review(room) as review:
         assert review.http.get("files/A-1x1-1.png").status_code == 200
         shown.rename(tmp_path / "private.png")
         shown.symlink_to(tmp_path / "private.png")
@@ -84,7 +84,7 @@ def test_a_reviewed_picture_that_was_replaced_by_a_link_is_not_served(room: Show
 
 
 def test_two_tabs_do_not_lose_each_others_marks(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         first = review.mark(1, "approve")
         late = review.mark(1, "reject", serial=0)
         assert late.status_code == 409
@@ -96,7 +96,7 @@ def test_two_tabs_do_not_lose_each_others_marks(room: Showroom) -> None:
 
 def test_it_serves_the_page_its_pictures_and_nothing_else(room: Showroom) -> None:
     (room.folder.path / "files" / "secret.png").write_bytes(b"not in the gallery")
-    with reviewing(room) as review:
+    with start_review(room) as review:
         page = review.http.get("")
         assert page.headers["content-type"].startswith("text/html")
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
@@ -121,7 +121,7 @@ FOREIGN = (
 
 
 def test_other_web_pages_are_refused(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         for headers in FOREIGN:
             body = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
             assert review.http.post("api/mark", json=body, headers=headers).status_code == 403
@@ -132,7 +132,7 @@ def test_other_web_pages_are_refused(room: Showroom) -> None:
 def test_a_link_to_the_page_may_be_followed_from_anywhere(room: Showroom) -> None:
     """The file that opens the browser is another site to it."""
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    with reviewing(room) as review, httpx.Client(base_url=review.url, headers=followed, trust_env=False) as browser:
+    with start_review(room) as review, httpx.Client(base_url=review.url, headers=followed, trust_env=False) as browser:
         assert browser.get("").status_code == 200
         assert browser.get("api/marks").status_code == 403
         assert browser.get("files/A-1x1-1.png").status_code == 403
@@ -140,7 +140,7 @@ def test_a_link_to_the_page_may_be_followed_from_anywhere(room: Showroom) -> Non
 
 
 def test_without_the_token_there_is_nothing(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         port = urlsplit(review.url).port
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as stranger:
             for path in ("/", "/x/", "/api/marks", f"/{'x' * 32}/api/marks", "/%00/"):
@@ -164,7 +164,7 @@ NONSENSE: tuple[object, ...] = (
 
 
 def test_nonsense_is_refused(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         for body in NONSENSE:
             assert review.http.post("api/mark", json=body).status_code == 400, body
         assert review.http.post("api/mark", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
@@ -177,7 +177,7 @@ def test_many_marks_in_one_request_are_each_answered_and_none_is_held_up_by_nons
     def told(job: int, serial: int = 0) -> dict[str, object]:
         return {"job": job, "verdict": "approve", "note": f"n{job}", "serial": serial}
 
-    with reviewing(room) as review:
+    with start_review(room) as review:
         assert review.mark(2, "reject").status_code == 200
         answer = review.http.post("api/mark", json=[told(1), told(2), told(99), "approve", told(1, 1)])
         assert answer.status_code == 200
@@ -196,12 +196,12 @@ def test_an_answer_is_not_held_back_for_forty_milliseconds(room: Showroom) -> No
         assert review.http.get("api/marks").status_code == 200
         return time.perf_counter() - began
 
-    with reviewing(room) as review:
+    with start_review(room) as review:
         assert min(seconds() for _ in range(40)) < 0.035
 
 
 def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         review.mark(1, "reject")
         assert review.http.post("api/finish", json={}).json() == {"finished": True}
         code, told = review.wait()
@@ -212,7 +212,7 @@ def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         review.mark(1, "approve")
         found, told = review.end(number)
     assert found == code
@@ -222,20 +222,20 @@ def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> 
 def test_a_person_marks_while_a_run_goes_on(room: Showroom) -> None:
     """The review held the run's lock, so that neither could begin while the other went on."""
     run = room.folder.path
-    with hold_run_lock(run, "run"), reviewing(room) as review:
+    with hold_run_lock(run, "run"), start_review(room) as review:
         assert review.mark(1, "approve").status_code == 200
         assert review.end(signal.SIGINT)[0] == 130
         beside = batchedit("gallery", str(run))
         assert (beside.returncode, beside.stdout.strip()) == (0, f"{run}/gallery.html")
         assert "result_flags are not written" in beside.stderr
         assert not (run / "results.csv").exists()  # the run's own end writes them
-    with reviewing(room) as review, hold_run_lock(run, "run"):
+    with start_review(room) as review, hold_run_lock(run, "run"):
         assert review.mark(2, "reject").status_code == 200
     assert standing(room) == {1: (Verdict.APPROVE, "", "Dana"), 2: (Verdict.REJECT, "", "Dana")}
 
 
 def test_a_port_that_is_taken(room: Showroom) -> None:
-    with reviewing(room) as review:
+    with start_review(room) as review:
         other = Showroom(RunFolder(room.folder.path.parent / "other"))
         other.row("A")
         other.open().close()

@@ -21,7 +21,7 @@ from batchedit.review.signing import open_key
 from batchedit.review.verify import verify
 from batchedit.run_folder import RunFolder
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.finished_run import Showroom, picture
 
 
@@ -42,16 +42,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "own.key").write_bytes(bytes(pair.secret_key))
     (place / "own.pub").write_bytes(bytes(pair.public_key))
     for to in ("out", "out.zip"):
-        inside("deliver", "run", "--to", to, "--sign", "own.key", "--with-costs", cwd=place)
+        run_cli("deliver", "run", "--to", to, "--sign", "own.key", "--with-costs", cwd=place)
     return place
 
 
 def test_a_delivery_is_proven_by_its_signature(place: Path) -> None:
     for name in ("out", "out.zip"):
-        told = inside("verify", name, "--key", "own.pub", cwd=place)
+        told = run_cli("verify", name, "--key", "own.pub", cwd=place)
         assert told.stdout.startswith(f"{name}: 6 files as delivered, signed by RW")
         assert told.stderr == ""
-    assert "that key came along with it" in inside("verify", "out", cwd=place).stderr
+    assert "that key came along with it" in run_cli("verify", "out", cwd=place).stderr
     PublicKey.from_file(place / "own.pub").verify_file(place / "out" / "SHA256SUMS")
     signature = Signature.from_file(place / "out" / "SHA256SUMS.minisig")
     assert signature.trusted_comment.endswith("file:SHA256SUMS\thashed")
@@ -70,11 +70,11 @@ def test_the_log_named_one_picture_of_a_job_that_gave_three(tmp_path: Path) -> N
     """The yes is about all three, and so are the digests; the job's cost is said once, so that the column adds up."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=4_000, outputs="images", images_per_job=3)) as sandbox:
-        inside("run", "m.csv", *on(sandbox, "--max-cost", "1"), cwd=tmp_path)
+        run_cli("run", "m.csv", *on(sandbox, "--max-cost", "1"), cwd=tmp_path)
     checkpoint = open_checkpoint(tmp_path / "outputs/m/checkpoint.sqlite")
     FolderDecisions(checkpoint).put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
-    inside("deliver", "m.csv", "--to", "out", "--with-costs", cwd=tmp_path)
+    run_cli("deliver", "m.csv", "--to", "out", "--with-costs", cwd=tmp_path)
     with (tmp_path / "out/approvals.csv").open(newline="") as file:
         log = list(csv.DictReader(file))
     delivered = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out/files").iterdir()}
@@ -139,7 +139,7 @@ def test_an_edit_of(place: Path, tmp_path: Path, edit: str) -> None:
     name, change, told = EDITS[edit]
     shutil.copytree(place / "out", tmp_path / "out")
     change(tmp_path / "out" / name)
-    found = inside("verify", "out", "--key", place / "own.pub", cwd=tmp_path, code=1).stdout
+    found = run_cli("verify", "out", "--key", place / "own.pub", cwd=tmp_path, code=1).stdout
     assert told in found
 
 
@@ -163,10 +163,10 @@ def test_a_key_with_a_password_signs_and_a_wrong_one_does_not(place: Path, tmp_p
     (tmp_path / "locked.key").write_bytes(bytes(pair.secret_key))
     assert SecretKey.from_file(tmp_path / "locked.key").is_encrypted()
     words = ("deliver", "run", "--sign", tmp_path / "locked.key", "--to")
-    right, wrong = (environment(BATCHEDIT_SIGN_PASSWORD=word) for word in ("right", "wrong"))
-    inside(*words, tmp_path / "out", cwd=place, env=right)
+    right, wrong = (make_env(BATCHEDIT_SIGN_PASSWORD=word) for word in ("right", "wrong"))
+    run_cli(*words, tmp_path / "out", cwd=place, env=right)
     assert not verify(tmp_path / "out", bytes(pair.public_key)).findings
-    told = inside(*words, tmp_path / "other", cwd=place, env=wrong, code=64)
+    told = run_cli(*words, tmp_path / "other", cwd=place, env=wrong, code=64)
     assert "wrong password" in told.stderr
     assert not (tmp_path / "other").exists()
 

@@ -64,7 +64,7 @@ def test_what_is_said_is_what_it_cost(make: Callable[[Random], Service], slows: 
     found = passed.governor.outlook.slowed_in_all
     assert found is not None
     assert found.seconds_longer == pytest.approx(cost, rel=0.25)
-    events = [details["seconds_longer"] for name, details in passed.told if name == "slowed"]
+    events = [details["seconds_longer"] for name, details in passed.slowed_notes if name == "slowed"]
     assert events[-1] == pytest.approx(cost, rel=0.4)
     assert len(events) <= 12, "it is no ticker"
     assert found.jobs_at_once == slows.jobs_at_once
@@ -73,7 +73,7 @@ def test_what_is_said_is_what_it_cost(make: Callable[[Random], Service], slows: 
 
 def test_a_calm_run_says_nothing() -> None:
     passed = pass_through(Service)
-    assert (passed.told, passed.slowed) == ([], "")
+    assert (passed.slowed_notes, passed.slowed) == ([], "")
 
 
 def test_a_limit_of_speed_that_is_not_met_says_nothing() -> None:

@@ -17,8 +17,8 @@ from batchedit.core.errors import ManifestError
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import to_settings_toml
-from tests.support.cli import environment, manifest, on
-from tests.support.cli import inside as batchedit
+from tests.support.cli import make_env, manifest, on
+from tests.support.cli import run_cli as batchedit
 
 NAMES = [field.name for field in fields(Settings)]
 JSON = st.recursive(
@@ -62,7 +62,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 def mine(folder: Path) -> dict[str, str]:
     """The register of who made the run in ``folder``."""
-    return environment(BATCHEDIT_STATE=str(folder / "state"))
+    return make_env(BATCHEDIT_STATE=str(folder / "state"))
 
 
 @pytest.fixture(scope="module")

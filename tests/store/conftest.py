@@ -12,14 +12,14 @@ import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import manifest
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 from tests.support.postgres import Server, new_database
 from tests.support.store_team import QUICK, Team
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    found = ForkServer()
     yield found
     found.close()
 
@@ -34,14 +34,14 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def team(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Team]]:
+def team(tmp_path: Path, fork_server: ForkServer) -> Iterator[Callable[..., Team]]:
     opened: list[Any] = []
 
     def make(count: int, url: str = "", **config: Any) -> Team:
         manifest(tmp_path / "m.csv", count)
         server = serve(SandboxConfig(**{**QUICK, **config}))
         opened.append(server)
-        return Team(tmp_path, nursery, server.__enter__(), url or new_database())
+        return Team(tmp_path, fork_server, server.__enter__(), url or new_database())
 
     yield make
     for server in opened:

@@ -16,7 +16,7 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.store.test_rescued_objects import in_doubt
 from tests.support import seaweed
 from tests.support.cli import manifest
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 from tests.support.postgres import new_database
 from tests.support.store_team import QUICK, Team
 
@@ -34,23 +34,23 @@ MAY_BUY = {
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Nursery]:
+def here() -> Iterator[ForkServer]:
     """Commands that find the bucket."""
-    found = Nursery(**seaweed.shared().environment())
+    found = ForkServer(**seaweed.shared().environment())
     yield found
     found.close()
 
 
 @pytest.fixture(scope="module")
-def cut_off() -> Iterator[Nursery]:
+def cut_off() -> Iterator[ForkServer]:
     """Commands for which nobody listens where the bucket is."""
-    found = Nursery(**seaweed.shared().environment() | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    found = ForkServer(**seaweed.shared().environment() | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
     yield found
     found.close()
 
 
 @pytest.fixture
-def it(tmp_path: Path, here: Nursery) -> Iterator[Team]:
+def it(tmp_path: Path, here: ForkServer) -> Iterator[Team]:
     """One job is in doubt, and its id lies in the bucket: its worker died while PostgreSQL was away."""
     manifest(tmp_path / "m.csv", JOBS)
     place = seaweed.new_place()
@@ -63,7 +63,7 @@ def it(tmp_path: Path, here: Nursery) -> Iterator[Team]:
         it.sql("SELECT batchedit.quit(1)")  # as who takes over after its lease
         it.sql("UPDATE batchedit.job SET quarantine = NULL")  # and after the time that a POST may be on its way
         it.run("work", "--until-idle")
-        assert it.states() == {"done": JOBS - 1, "in_doubt": 1}
+        assert it.count_states() == {"done": JOBS - 1, "in_doubt": 1}
         doubt, lost = in_doubt(it)
         name, content = as_object(doubt, Accepted((doubt.submitted_at or 0.0) + 1, Handle(lost)))
         obstore.put(seaweed.shared().client(), f"{place}/m/rescued/{name}", content)
@@ -72,25 +72,25 @@ def it(tmp_path: Path, here: Nursery) -> Iterator[Team]:
 
 @pytest.mark.parametrize("what", MAY_BUY)
 def test_a_command_that_may_buy_ends_where_nobody_can_look_for_ids_and_goes_on_later(
-    it: Team, cut_off: Nursery, what: str
+    it: Team, cut_off: ForkServer, what: str
 ) -> None:
-    it.nursery, here = cut_off, it.nursery
+    it.fork_server, here = cut_off, it.fork_server
     told = it.run(*MAY_BUY[what], code=69).stderr
     assert "can't be reached" in told
     assert "the same command goes on once it is back" in told
     assert it.sandbox.ledger()["accepted"] == JOBS
-    assert it.states() == {"done": JOBS - 1, "in_doubt": 1}
-    it.nursery = here
+    assert it.count_states() == {"done": JOBS - 1, "in_doubt": 1}
+    it.fork_server = here
     it.run(*MAY_BUY[what], code=None)
     it.run("run", "m.csv", "--yes")
-    assert it.states() == {"done": JOBS}
+    assert it.count_states() == {"done": JOBS}
     assert it.sandbox.ledger()["accepted"] == JOBS, "the id was there"
 
 
-def test_who_only_looks_need_not_ask_the_bucket(it: Team, cut_off: Nursery) -> None:
+def test_who_only_looks_need_not_ask_the_bucket(it: Team, cut_off: ForkServer) -> None:
     """But for the proof, which looks at each picture there."""
-    it.nursery = cut_off
+    it.fork_server = cut_off
     for words, code in (("status", 0), ("doubt", 76), ("results", 0), ("audit", 69)):
-        it.look(words, "m", code=code)
-    assert "in doubt" in it.look("runs").stdout
-    assert it.states() == {"done": JOBS - 1, "in_doubt": 1}
+        it.run_without_service(words, "m", code=code)
+    assert "in doubt" in it.run_without_service("runs").stdout
+    assert it.count_states() == {"done": JOBS - 1, "in_doubt": 1}

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tests.support.cli import environment, until
+from tests.support.cli import make_env, until
 from tests.support.store_team import Team
 
 ROOT = Path(__file__).parents[2]
@@ -130,10 +130,10 @@ def test_dask_starts_workers_that_finish_what_another_left(
     it = team(5, latency="1")
     it.sql("UPDATE batchedit.store SET lease_seconds = 120")  # no worker is taken for dead because the machine is busy
     first = it.start("run", "m.csv", "--yes", "-j", 1)
-    until(lambda: it.states()["done"])
+    until(lambda: it.count_states()["done"])
     os.kill(first.pid, signal.SIGTERM)
     assert first.wait() in {0, 143}, first.stderr
-    for name, value in environment(BATCHEDIT_STORE=it.url, BATCHEDIT_BASE_URL=it.sandbox.url).items():
+    for name, value in make_env(BATCHEDIT_STORE=it.url, BATCHEDIT_BASE_URL=it.sandbox.url).items():
         monkeypatch.setenv(name, value)
     script = runpy.run_path(str(DEPLOY / "dask_workers.py"))
     with (
@@ -142,5 +142,5 @@ def test_dask_starts_workers_that_finish_what_another_left(
     ):
         assert script["main"](client, ["--run", "m"], workers=2) == [0, 0]
         assert script["main"](client, [], workers=1) == [0]
-    assert it.states() == {"done": 5}
+    assert it.count_states() == {"done": 5}
     assert (it.sandbox.ledger()["accepted"], it.sandbox.ledger()["duplicates"]) == (5, 0)

@@ -14,7 +14,7 @@ from batchedit.core.errors import CheckpointError
 from batchedit.core.events import Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from tests.support.cli import inside, until
+from tests.support.cli import run_cli, until
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, Server, Standby, new_database, new_run
 from tests.support.store_team import Team
@@ -79,16 +79,16 @@ def test_a_primary_dies_while_workers_buy(
     """Its synchronous standby has whatever was confirmed: the same workers go on, and nothing is bought twice."""
     both = pair(True)
     url = both.store()
-    inside("store", "init", url, cwd=tmp_path)
+    run_cli("store", "init", url, cwd=tmp_path)
     it = team(JOBS, url=url, latency="0.5")
     workers = [it.start("run", "m.csv", "--yes", "-j", "4"), it.start("work", "--until-idle", "-j", "4")]
     until(lambda: it.sandbox.ledger()["accepted"] >= JOBS // 3)
     both.fails_over()
     codes = [worker.wait() for worker in workers]
     assert set(codes) <= {0, 76}, [worker.stderr for worker in workers]
-    doubts = it.states()["in_doubt"]
+    doubts = it.count_states()["in_doubt"]
     assert doubts == 0, [worker.stderr for worker in workers]
-    it.settled()
+    it.check_settled()
     assert it.sandbox.ledger()["accepted"] == JOBS
 
 
@@ -96,7 +96,7 @@ def test_a_standby_that_nobody_waits_for_is_refused(pair: Callable[[bool], Pair]
     """Nineteen of sixty jobs were bought twice after a failover to one that had not got the last commits."""
     both = pair(False)
     url = both.store()
-    refused = inside("store", "init", url, cwd=tmp_path, code=74)
+    refused = run_cli("store", "init", url, cwd=tmp_path, code=74)
     assert "none is synchronous" in refused.stderr
     assert "--i-accept-loss" in refused.stderr
 
@@ -107,7 +107,7 @@ def test_a_ledger_that_lost_what_it_confirmed_halts_who_knows_better(
     """Somebody accepted that loss, and it came: the worker that has had more confirmed buys nothing from then on."""
     both = pair(False)
     url = both.store()
-    inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
+    run_cli("store", "init", url, "--i-accept-loss", cwd=tmp_path)
     it = team(JOBS, url=url, latency="1.5")
     worker = it.start("run", "m.csv", "--yes", "-j", "2")
     until(lambda: it.sandbox.ledger()["accepted"] >= 2)

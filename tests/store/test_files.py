@@ -24,8 +24,8 @@ from batchedit.core.errors import OutputError
 from batchedit.files.objects import Objects
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support import azure, google, seaweed
-from tests.support.cli import batchedit, environment, inside, manifest, on, rows
-from tests.support.fork_server import Child, Nursery
+from tests.support.cli import batchedit, make_env, manifest, on, rows, run_cli
+from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import new_database
 from tests.support.raw_server import RawServer
 from tests.support.store_team import QUICK, Team
@@ -42,7 +42,7 @@ class S3:
     def __init__(self) -> None:
         self._server = seaweed.shared()
 
-    def environment(self, who: str = "owner") -> dict[str, str]:
+    def make_env(self, who: str = "owner") -> dict[str, str]:
         env = self._server.environment(seaweed.READER if who == "reader" else seaweed.OWNER)
         return env | ({"AWS_SECRET_ACCESS_KEY": "the-owner-s-secret-of-last-year"} if who == "another key" else {})
 
@@ -77,7 +77,7 @@ class GoogleStorage:
     def __init__(self, server: google.Google) -> None:
         self.server = server
 
-    def environment(self, who: str = google.OWNER) -> dict[str, str]:
+    def make_env(self, who: str = google.OWNER) -> dict[str, str]:
         if who != "another key":
             return self.server.environment(who)
         path = self.server.service_account(google.OWNER, signed_by=google.READER)
@@ -116,7 +116,7 @@ class AzureStorage:
     def __init__(self, server: azure.Azure) -> None:
         self.server = server
 
-    def environment(self, who: str = "owner") -> dict[str, str]:
+    def make_env(self, who: str = "owner") -> dict[str, str]:
         env = self.server.environment("rl" if who == "reader" else "")
         return env | ({"AZURE_STORAGE_ACCOUNT_KEY": f"aGFs{azure.KEY[4:]}"} if who == "another key" else {})
 
@@ -149,13 +149,15 @@ Cloud = S3 | GoogleStorage | AzureStorage
 class Shop:
     """A sheet, a sandbox and a bucket."""
 
-    def __init__(self, folder: Path, nursery: Nursery, sandbox: RunningSandbox, cloud: Cloud, place: str) -> None:
-        self.folder, self.nursery, self.sandbox, self.cloud, self.place = folder, nursery, sandbox, cloud, place
+    def __init__(
+        self, folder: Path, fork_server: ForkServer, sandbox: RunningSandbox, cloud: Cloud, place: str
+    ) -> None:
+        self.folder, self.fork_server, self.sandbox, self.cloud, self.place = folder, fork_server, sandbox, cloud, place
         self.files = f"{cloud.bucket}/{place}"
         self.run_folder = folder / "outputs" / "m"
 
     def buy(self, *words: object, code: int | None = 0, **more: Any) -> Child:
-        return self.nursery.run(
+        return self.fork_server.run(
             "run", "m.csv", *on(self.sandbox), "--files", self.files, *words, cwd=self.folder, code=code, **more
         )
 
@@ -181,17 +183,17 @@ def cloud(request: pytest.FixtureRequest) -> Cloud:
 
 
 @pytest.fixture(scope="module")
-def nursery(cloud: Cloud) -> Iterator[Nursery]:
-    found = Nursery(**cloud.environment())
+def fork_server(cloud: Cloud) -> Iterator[ForkServer]:
+    found = ForkServer(**cloud.environment())
     yield found
     found.close()
 
 
 @pytest.fixture
-def shop(tmp_path: Path, nursery: Nursery, cloud: Cloud) -> Iterator[Shop]:
+def shop(tmp_path: Path, fork_server: ForkServer, cloud: Cloud) -> Iterator[Shop]:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        yield Shop(tmp_path, nursery, sandbox, cloud, seaweed.new_place())
+        yield Shop(tmp_path, fork_server, sandbox, cloud, seaweed.new_place())
 
 
 def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -> None:
@@ -205,17 +207,17 @@ def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -
         assert {row["result_file"] for row in csv.DictReader(file)} == set(told)
     for folder in ("files", "thumbs"):
         shutil.rmtree(shop.run_folder / folder)
-    audited = shop.nursery.run("audit", "m.csv", cwd=shop.folder).stdout
+    audited = shop.fork_server.run("audit", "m.csv", cwd=shop.folder).stdout
     assert "files      3 with their sha256" in audited
     assert "everything adds up" in audited
-    shop.nursery.run("gallery", "m.csv", cwd=shop.folder)
+    shop.fork_server.run("gallery", "m.csv", cwd=shop.folder)
     assert len(list((shop.run_folder / "files").iterdir())) == 3
     shutil.rmtree(shop.run_folder / "files")
     keys = [str(row["result_key"]) for row in rows(shop.run_folder)]
     lines = [f"approve,,2026-11-22T08:00:00Z,k{key}\n" for key in keys]
     (shop.folder / "decisions.csv").write_text("decision,note,when,job\n" + "".join(lines))
-    shop.nursery.run("review", "m.csv", "--import", "decisions.csv", cwd=shop.folder)
-    shop.nursery.run("deliver", "m.csv", "--to", "handed-on", cwd=shop.folder)
+    shop.fork_server.run("review", "m.csv", "--import", "decisions.csv", cwd=shop.folder)
+    shop.fork_server.run("deliver", "m.csv", "--to", "handed-on", cwd=shop.folder)
     delivered = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (shop.folder / "handed-on").rglob("*.png")}
     assert delivered == set(told.values())
     assert "nothing is left to buy" in shop.buy().stderr
@@ -224,16 +226,16 @@ def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -
 
 def test_the_second_command_need_not_name_the_bucket_and_must_not_name_another(shop: Shop) -> None:
     shop.buy("--limit", 2)
-    shop.nursery.run("run", "m.csv", *on(shop.sandbox), cwd=shop.folder)
+    shop.fork_server.run("run", "m.csv", *on(shop.sandbox), cwd=shop.folder)
     assert len(shop.objects()) == 3
-    other = shop.nursery.run(
+    other = shop.fork_server.run(
         "run", "m.csv", *on(shop.sandbox), "--files", f"{shop.files}-other", cwd=shop.folder, code=64
     )
     assert f"the run m has its pictures in {shop.files}/m, and they stay together" in other.stderr
 
 
 def test_a_run_that_bought_into_its_folder_stays_there(shop: Shop) -> None:
-    shop.nursery.run("run", "m.csv", *on(shop.sandbox), cwd=shop.folder)
+    shop.fork_server.run("run", "m.csv", *on(shop.sandbox), cwd=shop.folder)
     assert "the run m has its pictures in its folder" in shop.buy(code=64).stderr
 
 
@@ -247,7 +249,7 @@ def test_a_picture_that_somebody_else_put_there_is_never_overwritten(shop: Shop)
     key = str(second["result_key"])
     assert second["result_file"] == f"{shop.files}/m/files/sku-2-1x1-1-{key[:8]}.png"
     assert (shop.run_folder / "files" / f"sku-2-1x1-1-{key[:8]}.png").is_file()
-    assert "everything adds up" in shop.nursery.run("audit", "m.csv", cwd=shop.folder).stdout
+    assert "everything adds up" in shop.fork_server.run("audit", "m.csv", cwd=shop.folder).stdout
 
 
 def test_a_process_that_dies_between_the_bucket_and_its_ledger_finds_the_picture_there(shop: Shop) -> None:
@@ -293,7 +295,7 @@ def test_a_store_that_can_t_keep_files_is_known_before_anything_is_bought(
             "--files",
             files,
             cwd=shop.folder,
-            env=environment(**env | more),
+            env=make_env(**env | more),
             code=code,
         )
     assert sentence.format(scheme=scheme) in done.stderr, done.stderr
@@ -322,7 +324,7 @@ def test_keys_of_another_cloud_that_cant_be_read_are_no_store_that_is_away(
     env = {name: str(tmp_path / value) if value.endswith(".json") else value for name, value in env.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", files)
-        done = batchedit(*told, cwd=tmp_path, env=environment(**env), code=77)
+        done = batchedit(*told, cwd=tmp_path, env=make_env(**env), code=77)
         assert "are missing or can't be read" in done.stderr
         assert ("GOOGLE_APPLICATION_CREDENTIALS" if files[0] == "g" else "AZURE_STORAGE_ACCOUNT_NAME") in done.stderr
         assert "hush" not in done.stderr
@@ -333,7 +335,7 @@ def test_a_picture_that_no_store_took_is_collected_by_the_next_command(shop: Sho
     """The right to write went away in the middle of a run."""
     shop.buy("--limit", 1)
     database = shop.run_folder / "checkpoint.sqlite"
-    env = environment(**shop.cloud.environment("reader"))
+    env = make_env(**shop.cloud.environment("reader"))
     refused = batchedit("run", "m.csv", *on(shop.sandbox), cwd=shop.folder, env=env, code=77)
     assert "may not be used" in refused.stderr
     with closing(sqlite3.connect(database)) as connection:
@@ -348,26 +350,26 @@ def test_who_may_not_delete_at_google_types_the_same_command_again(tmp_path: Pat
     """A command was refused with 77: its second look at the bucket wrote over the small object of the first, and at Google
     that takes the right to delete, which the how-to says to give to nobody.
     """
-    nursery = Nursery(**gs.environment(google.WRITER))
+    fork_server = ForkServer(**gs.environment(google.WRITER))
     for gs.server.exists_first in (False, True):
         folder, place = tmp_path / str(gs.server.exists_first), seaweed.new_place()
         folder.mkdir()
         manifest(folder / "m.csv", 2)
         with serve(SandboxConfig(**QUICK)) as sandbox:
             told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
-            died = nursery.run(*told, cwd=folder, code=None, doom=("put", 1))
+            died = fork_server.run(*told, cwd=folder, code=None, doom=("put", 1))
             assert died.returncode == -signal.SIGKILL
             first = next(iter(gs.keys(f"{place}/m/files")))
             other = first.replace("sku-1", "sku-3").replace("sku-2", "sku-1").replace("sku-3", "sku-2")
             gs.put(other, b"somebody else's")
-            nursery.run(*told, cwd=folder)
-            refused = inside(*told, cwd=folder, env=environment(**gs.environment(google.READER)), code=77)
+            fork_server.run(*told, cwd=folder)
+            refused = run_cli(*told, cwd=folder, env=make_env(**gs.environment(google.READER)), code=77)
             assert "may not be used with the rights that are set here" in refused.stderr
             assert {row["result_status"] for row in rows(folder / "outputs" / "m")} == {"done"}
             assert gs.read(other) == b"somebody else's"
             assert len(gs.keys(f"{place}/m/files")) == 3
             assert sandbox.ledger()["accepted"] == 2
-    nursery.close()
+    fork_server.close()
 
 
 @pytest.mark.parametrize(
@@ -391,7 +393,7 @@ def test_a_person_and_a_machine_have_googles_keys_as_its_own_tools_take_them(
     place = seaweed.new_place()
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
-        done = inside(*told, cwd=tmp_path, env=environment(**env), code=code)
+        done = run_cli(*told, cwd=tmp_path, env=make_env(**env), code=code)
         assert sentence in done.stderr
         assert code != 77 or "gcloud auth application-default login" in done.stderr
         assert sandbox.ledger()["accepted"] == len(gs.keys(f"{place}/m/files")) == (0 if code else 1)
@@ -407,17 +409,17 @@ def test_who_may_only_create_at_azure_types_the_same_command_again(
     enough for that.
     """
     manifest(tmp_path / "m.csv", 2)
-    place, env = seaweed.new_place(), environment(**az.server.environment(rights))
+    place, env = seaweed.new_place(), make_env(**az.server.environment(rights))
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        inside(*told, "--limit", "1", cwd=tmp_path, env=env)
+        run_cli(*told, "--limit", "1", cwd=tmp_path, env=env)
         other = next(iter(az.keys(f"{place}/m/files"))).replace("sku-1", "sku-2")
         az.put(other, b"somebody else's")
-        inside(*told, cwd=tmp_path, env=env)
+        run_cli(*told, cwd=tmp_path, env=env)
         assert az.read(other) == b"somebody else's"
         assert len(az.keys(f"{place}/m/files")) == 3
         assert sandbox.ledger()["accepted"] == 2
-        refused = inside(*told, cwd=tmp_path, env=environment(**az.environment("reader")), code=77)
+        refused = run_cli(*told, cwd=tmp_path, env=make_env(**az.environment("reader")), code=77)
         assert "may not be used with the rights that are set here" in refused.stderr
 
 
@@ -445,7 +447,7 @@ def test_azures_keys_are_read_as_its_own_tools_take_them(
     env = {name: text.format(url=url, host=url.rpartition("/")[0]) for name, text in keys.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        inside(*told, cwd=tmp_path, env=environment(**env))
+        run_cli(*told, cwd=tmp_path, env=make_env(**env))
     assert len(az.keys(f"{place}/m/files")) == 1
 
 
@@ -468,25 +470,25 @@ def test_a_bucket_that_is_gone_is_not_told_as_a_picture_that_is(cloud: Cloud, mo
 
 def test_a_folder_that_machines_share_is_a_store_too(shop: Shop, tmp_path: Path) -> None:
     shared = tmp_path / "mount" / "ads"
-    shop.nursery.run("run", "m.csv", *on(shop.sandbox), "--files", shared, cwd=shop.folder)
+    shop.fork_server.run("run", "m.csv", *on(shop.sandbox), "--files", shared, cwd=shop.folder)
     found = {path.relative_to(shared).as_posix() for path in shared.rglob("*.png")}
     assert found == {f"m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)}
     assert {row["result_file"] for row in rows(shop.run_folder)} == {f"{shared}/{name}" for name in found}
     shutil.rmtree(shop.run_folder / "files")
-    assert "everything adds up" in shop.nursery.run("audit", "m.csv", cwd=shop.folder).stdout
+    assert "everything adds up" in shop.fork_server.run("audit", "m.csv", cwd=shop.folder).stdout
 
 
 # --- with a shared ledger -------------------------------------------------------------------------
 
 
 @pytest.fixture
-def team(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Team]]:
+def team(tmp_path: Path, fork_server: ForkServer) -> Iterator[Callable[..., Team]]:
     opened: list[Any] = []
 
     def make(**config: Any) -> Team:
         server = serve(SandboxConfig(**{**QUICK, **config}))
         opened.append(server)
-        return Team(tmp_path, nursery, server.__enter__(), new_database())
+        return Team(tmp_path, fork_server, server.__enter__(), new_database())
 
     yield make
     for server in opened:
@@ -513,16 +515,16 @@ def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(team: Callabl
     elsewhere = it.folder / "elsewhere"
     elsewhere.mkdir()
     told = ("--store", it.url, "--base-url", it.sandbox.url)
-    helper = it.nursery.start("work", "--until-idle", *told, cwd=elsewhere)
-    it.taken_for_dead(1)
+    helper = it.fork_server.start("work", "--until-idle", *told, cwd=elsewhere)
+    it.expire_lease(1)
     assert helper.wait() == 0, helper.stderr
-    assert it.states() == {"done": 4}
+    assert it.count_states() == {"done": 4}
     assert len(cloud.keys(f"{place}/m/files")) == 4
     assert not list((elsewhere / "outputs").rglob("*.png")), "a worker keeps no copies"
     shutil.move(it.folder / "away", pictures)
     it.run("run", "m.csv", "--yes")
     assert (it.sandbox.ledger()["accepted"], it.sandbox.ledger()["duplicates"]) == (4, 0)
-    assert "everything adds up" in it.nursery.run("audit", "outputs/m", cwd=it.folder).stdout
+    assert "everything adds up" in it.fork_server.run("audit", "outputs/m", cwd=it.folder).stdout
 
 
 def test_a_worker_with_another_bucket_is_refused(team: Callable[..., Team], cloud: Cloud) -> None:

@@ -159,7 +159,7 @@ def forbid_large_files(server: Server) -> None:
 def some_on_the_wire(it: Team, gate: Path) -> Child:
     """The answers of HELD purchases are on their way until ``gate`` is there."""
     child = it.start("run", "m.csv", "--yes", "-j", HELD, gate=(FIRST + 1, str(gate)))
-    until(lambda: it.sandbox.ledger()["accepted"] == FIRST + HELD and it.states()["done"] == FIRST)
+    until(lambda: it.sandbox.ledger()["accepted"] == FIRST + HELD and it.count_states()["done"] == FIRST)
     return child
 
 
@@ -191,11 +191,13 @@ def test_a_store_that_is_full_is_told_and_what_was_bought_is_collected_later(
                 refused.stderr
             )
             assert "free some space, then type the same command again" in refused.stderr
-        assert re.search(r"stopped +the disk of the store \S+ is full", it.look("status", "outputs/m").stdout)
+        assert re.search(
+            r"stopped +the disk of the store \S+ is full", it.run_without_service("status", "outputs/m").stdout
+        )
         assert it.sandbox.ledger()["submits_seen"] == FIRST + HELD, "it went on buying"
         store.free()
-        it.settled()
-        assert it.states() == {"done": JOBS}
+        it.check_settled()
+        assert it.count_states() == {"done": JOBS}
         assert not kept(it)
 
 
@@ -215,8 +217,8 @@ def test_a_store_whose_log_is_full_crashes_and_the_same_worker_goes_on_once_ther
         until(lambda: kept(it) == bought(it) - known, 20)
         store.free()
         assert child.wait() == 0, child.stderr
-        it.settled()
-        assert it.states() == {"done": JOBS}
+        it.check_settled()
+        assert it.count_states() == {"done": JOBS}
 
 
 def test_what_brought_the_server_down_is_told_where_it_does_not_come_back() -> None:

@@ -12,7 +12,7 @@ from batchedit.ledger.postgres import store
 from batchedit.ledger.postgres.errors import map_postgres_error
 from batchedit.ledger.postgres.schema import find_newest_version
 from batchedit.ledger.postgres.url import hide_password
-from tests.support.cli import environment, inside
+from tests.support.cli import make_env, run_cli
 from tests.support.postgres import new_database, shared, shared_store, with_database
 
 
@@ -24,11 +24,11 @@ def changed(url: str, *statements: str) -> None:
 
 def test_a_second_init_is_harmless(tmp_path: Path) -> None:
     url = new_database(store=False)
-    done = inside("store", "init", url, cwd=tmp_path)
+    done = run_cli("store", "init", url, cwd=tmp_path)
     assert "is made; its version is" in done.stdout
     assert "fsync on, synchronous_commit on" in done.stdout
     changed(url, "INSERT INTO batchedit.run (name, model, service) VALUES ('spring', 'm', 's')")
-    again = inside("store", "init", cwd=tmp_path, env=environment(BATCHEDIT_STORE=url))
+    again = run_cli("store", "init", cwd=tmp_path, env=make_env(BATCHEDIT_STORE=url))
     assert "is there already" in again.stdout
     with store.open_store(url) as connection:
         assert connection.execute("SELECT name FROM batchedit.run").fetchall() == [("spring",)]
@@ -63,12 +63,12 @@ def test_a_store_that_forgets_is_refused_unless_that_is_accepted(tmp_path: Path,
     """Nineteen of sixty jobs were bought twice after a failover to a standby that had not got the last commits."""
     url = new_database(store=False)
     changed(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET {setting}")
-    refused = inside("store", "init", url, cwd=tmp_path, code=74)
+    refused = run_cli("store", "init", url, cwd=tmp_path, code=74)
     assert "synchronous_commit is" in refused.stderr
     assert "--i-accept-loss" in refused.stderr
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regnamespace('batchedit')").fetchone() == (None,), "nothing was made"
-    borne = inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
+    borne = run_cli("store", "init", url, "--i-accept-loss", cwd=tmp_path)
     assert "warning: synchronous_commit is" in borne.stdout
     with store.open_store(url):
         pass
@@ -85,7 +85,7 @@ def test_a_store_that_forgets_is_refused_unless_that_is_accepted(tmp_path: Path,
     ],
 )
 def test_a_wrong_address_is_one_sentence_without_the_password(tmp_path: Path, url: str, code: int, word: str) -> None:
-    done = inside("store", "init", url, cwd=tmp_path, code=code)
+    done = run_cli("store", "init", url, cwd=tmp_path, code=code)
     assert word in done.stderr
     assert "hush" not in done.stdout + done.stderr
     assert len(done.stderr.splitlines()) <= 2
@@ -94,14 +94,14 @@ def test_a_wrong_address_is_one_sentence_without_the_password(tmp_path: Path, ur
 def test_a_store_that_is_read_only_or_not_there_or_not_ours(tmp_path: Path) -> None:
     url = new_database(store=False)
     gone = with_database(url, "nobody_made_this")
-    assert "has no such database" in inside("store", "init", gone, cwd=tmp_path, code=64).stderr
+    assert "has no such database" in run_cli("store", "init", gone, cwd=tmp_path, code=64).stderr
     changed(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET default_transaction_read_only = on")
-    assert "is read-only" in inside("store", "init", url, cwd=tmp_path, code=73).stderr
+    assert "is read-only" in run_cli("store", "init", url, cwd=tmp_path, code=73).stderr
     changed(shared(), "CREATE ROLE stranger LOGIN")
     empty = new_database(store=False).replace("postgres@", "stranger@")
-    assert "GRANT CREATE ON DATABASE" in inside("store", "init", empty, cwd=tmp_path, code=77).stderr
+    assert "GRANT CREATE ON DATABASE" in run_cli("store", "init", empty, cwd=tmp_path, code=77).stderr
     strange = shared_store().replace("postgres@", "stranger@")
-    refused = inside("store", "init", strange, cwd=tmp_path, code=77).stderr
+    refused = run_cli("store", "init", strange, cwd=tmp_path, code=77).stderr
     assert "may not work in the store" in refused
     assert "GRANT batchedit_worker TO" in refused
 
@@ -147,17 +147,17 @@ def test_a_password_is_blotted_out_wherever_it_stands() -> None:
 
 def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
     url = new_database()
-    assert "none for all runs" in inside("store", "limits", url, cwd=tmp_path).stdout
-    told = inside("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
+    assert "none for all runs" in run_cli("store", "limits", url, cwd=tmp_path).stdout
+    told = run_cli("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
     assert "$500.00 for all runs of this token" in told
-    assert "200 jobs at once" in inside("store", "limits", url, "--max-cost", "none", cwd=tmp_path).stdout
+    assert "200 jobs at once" in run_cli("store", "limits", url, "--max-cost", "none", cwd=tmp_path).stdout
     with store.open_store(url) as connection:
         events = connection.execute("SELECT max_cost, in_flight FROM batchedit.account_event ORDER BY seq").fetchall()
     assert events == [(500_000_000, 200), (None, 200)]
-    assert "number of jobs" in inside("store", "limits", url, "--in-flight", "0", cwd=tmp_path, code=64).stderr
+    assert "number of jobs" in run_cli("store", "limits", url, "--in-flight", "0", cwd=tmp_path, code=64).stderr
     changed(url, "CREATE ROLE berta LOGIN", "GRANT batchedit_worker TO berta")
     worker = url.replace("postgres@", "berta@")
-    refused = inside("store", "limits", worker, "--max-cost", "900", cwd=tmp_path, code=77).stderr
+    refused = run_cli("store", "limits", worker, "--max-cost", "900", cwd=tmp_path, code=77).stderr
     assert "takes the role of the store's owner" in refused
     assert "GRANT batchedit_worker" not in refused, "she has that already"
 
@@ -165,24 +165,24 @@ def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
 def test_the_store_of_limits_is_named_as_that_of_every_other_command(tmp_path: Path) -> None:
     """``store limits --store URL`` was no such option: who had typed that for every other command had to export it."""
     url, other = new_database(), "postgresql://elsewhere.example/ads"
-    told = inside("store", "limits", "--store", url, "--max-cost", "500", cwd=tmp_path).stdout
+    told = run_cli("store", "limits", "--store", url, "--max-cost", "500", cwd=tmp_path).stdout
     assert "$500.00 for all runs of this token" in told
-    env = environment(BATCHEDIT_STORE=other)
+    env = make_env(BATCHEDIT_STORE=other)
     for words in ([url], ["--store", url], [url, "--store", url]):
-        assert "$500.00" in inside("store", "limits", *words, cwd=tmp_path, env=env).stdout
-    assert "$500.00" in inside("store", "limits", cwd=tmp_path, env=environment(BATCHEDIT_STORE=url)).stdout
-    two = inside("store", "limits", url, "--store", other, "--max-cost", "none", cwd=tmp_path, code=64).stderr
+        assert "$500.00" in run_cli("store", "limits", *words, cwd=tmp_path, env=env).stdout
+    assert "$500.00" in run_cli("store", "limits", cwd=tmp_path, env=make_env(BATCHEDIT_STORE=url)).stdout
+    two = run_cli("store", "limits", url, "--store", other, "--max-cost", "none", cwd=tmp_path, code=64).stderr
     assert "Two addresses are given" in two
-    assert "--store postgresql://" in inside("store", "limits", cwd=tmp_path, code=64).stderr
+    assert "--store postgresql://" in run_cli("store", "limits", cwd=tmp_path, code=64).stderr
 
 
 def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:
     url = new_database()
     changed(url, "INSERT INTO batchedit.run (name, model, service, halted) VALUES ('spring', 'm', 's', 'it went back')")
-    told = inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
+    told = run_cli("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
     assert "spring may buy again; it was halted: it went back" in told
-    assert "is not halted" in inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
+    assert "is not halted" in run_cli("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
     with store.open_store(url) as connection:
         events = connection.execute("SELECT name, data FROM batchedit.run_event").fetchall()
     assert events == [("HaltLifted", '{"why" : "it went back"}')]
-    assert "it has: spring" in inside("store", "lift", "autumn", "--store", url, cwd=tmp_path, code=66).stderr
+    assert "it has: spring" in run_cli("store", "lift", "autumn", "--store", url, cwd=tmp_path, code=66).stderr

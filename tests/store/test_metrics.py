@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cli import batchedit, manifest, until
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 from tests.support.store_team import Team
 
 Sums = dict[tuple[str, ...], float]
@@ -79,8 +79,8 @@ def test_an_address_that_nobody_can_listen_on_is_told_before_anything_is_sent(tm
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_run_without_others_has_no_lease(tmp_path: Path, nursery: Nursery) -> None:
+def test_a_run_without_others_has_no_lease(tmp_path: Path, fork_server: ForkServer) -> None:
     manifest(tmp_path / "m.csv", 1)
-    run = nursery.start("run", "m.csv", "--sandbox", "--metrics", "0", cwd=tmp_path)
+    run = fork_server.start("run", "m.csv", "--sandbox", "--metrics", "0", cwd=tmp_path)
     assert run.wait() == 0, run.stderr
     assert "metrics: http://127.0.0.1:" in run.stderr

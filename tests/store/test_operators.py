@@ -68,10 +68,10 @@ def test_results_of_a_run_that_somebody_else_began(team: Callable[..., Team], el
     it = team(4)
     it.run("run", "m.csv", "--yes")
     gone(it)
-    it.nursery.run("results", "m", "--store", it.url, "--format", "jsonl", cwd=elsewhere)
+    it.fork_server.run("results", "m", "--store", it.url, "--format", "jsonl", cwd=elsewhere)
     assert Counter(row["result_status"] for row in rows(elsewhere / "outputs" / "m")) == {"done": 4}
     assert (elsewhere / "outputs" / "m" / "manifest.csv").read_bytes() == (it.folder / "m.csv").read_bytes()
-    wrong = it.nursery.run("results", "spring", "--store", it.url, cwd=elsewhere, code=66)
+    wrong = it.fork_server.run("results", "spring", "--store", it.url, cwd=elsewhere, code=66)
     assert "it has: m" in wrong.stderr
     assert not (elsewhere / "outputs" / "spring").exists()
 
@@ -79,15 +79,15 @@ def test_results_of_a_run_that_somebody_else_began(team: Callable[..., Team], el
 def test_what_is_in_doubt_is_bought_again_from_another_machine(team: Callable[..., Team], elsewhere: Path) -> None:
     it = team(3, faults=("submit:drop_after=at:1",))
     it.run("run", "m.csv", "--yes", code=76)
-    assert it.states() == {"in_doubt": 1, "done": 2}
+    assert it.count_states() == {"in_doubt": 1, "done": 2}
     gone(it)
-    it.nursery.run("doubt", "m", "--store", it.url, cwd=elsewhere, code=76)
+    it.fork_server.run("doubt", "m", "--store", it.url, cwd=elsewhere, code=76)
     it.sql("UPDATE batchedit.job SET quarantine = now() + interval '100 s' WHERE state = 'in_doubt'")
     early = there(it, elsewhere, "doubt", "m", "--buy-again", "all", "--yes", "--mine", code=64)
     assert "may still be on its way" in early.stderr
     waits = there(it, elsewhere, "run", "m", "--on-doubt", "buy-again", "--yes", "--mine", code=76)
     assert "may still be on its way" in waits.stderr
-    assert it.states() == {"in_doubt": 1, "done": 2}
+    assert it.count_states() == {"in_doubt": 1, "done": 2}
     it.sql("UPDATE batchedit.job SET quarantine = NULL")
     there(it, elsewhere, "doubt", "m", "--buy-again", "all", "--yes", "--mine")
     assert Counter(row["result_status"] for row in rows(elsewhere / "outputs" / "m")) == {"done": 3}
@@ -98,19 +98,19 @@ def test_what_failed_is_bought_anew_once_from_another_machine(team: Callable[...
     """A second person who types the same a moment later finds nothing left."""
     it = team(3, faults=("job:failed=at:2",))
     it.run("run", "m.csv", "--yes", code=1)
-    assert it.states() == {"failed": 1, "done": 2}
+    assert it.count_states() == {"failed": 1, "done": 2}
     there(it, elsewhere, "retry", "m", "--yes", "--mine")
-    assert it.states() == {"done": 3}
+    assert it.count_states() == {"done": 3}
     assert it.sandbox.ledger()["accepted"] == 4
     it.run("retry", "m.csv", "--yes", code=None)
     assert it.sandbox.ledger()["accepted"] == 4
-    assert "everything adds up" in it.nursery.run("audit", "m", "--store", it.url, cwd=elsewhere).stdout
+    assert "everything adds up" in it.fork_server.run("audit", "m", "--store", it.url, cwd=elsewhere).stdout
 
 
 def test_two_runs_at_the_places_of_one_account_both_end(team: Callable[..., Team], elsewhere: Path) -> None:
     """A run whose places another one has waits for them, and is not out of money."""
     it = team(4)
-    it.nursery.run("store", "limits", it.url, "--in-flight", "1", "--max-cost", "0.28", cwd=it.folder)
+    it.fork_server.run("store", "limits", it.url, "--in-flight", "1", "--max-cost", "0.28", cwd=it.folder)
     manifest(it.folder / "n.csv", 4, prefix="lamp")
     both = [it.start("run", sheet, "--yes") for sheet in ("m.csv", "n.csv")]
     codes = sorted(child.wait() for child in both)
@@ -133,8 +133,8 @@ def test_who_may_work_looks_and_decides_about_pictures_and_lets_no_money_out(
     it.url = it.url.replace("postgres@", "dora@")
     it.run("work", "--until-idle", cwd=elsewhere)
     for words in ("workers", "runs", "status m", "results m", "audit m", "doubt m", "review m --import d.csv"):
-        it.look(*words.split(), cwd=elsewhere)
-    it.look("deliver", "m", "--to", "out", cwd=elsewhere)
+        it.run_without_service(*words.split(), cwd=elsewhere)
+    it.run_without_service("deliver", "m", "--to", "out", cwd=elsewhere)
     for words in ("run m", "retry m"):
         refused = it.run(*words.split(), "--yes", "--mine", cwd=elsewhere, code=77).stderr
         assert "takes the role of the store's owner" in refused

@@ -39,8 +39,8 @@ def nothing_went_wrong(it: Team, accepted: int) -> None:
     ledger = it.sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"], ledger["bugs"]) == (accepted, 0, [])
     assert it.sql("SELECT count(*) FROM batchedit.orphan") == [(0,)]
-    assert it.told()["Lost"] == 0, "an answer was lost, or a worker that lives was taken for dead"
-    assert it.told()["Accepted"] == accepted
+    assert it.count_events()["Lost"] == 0, "an answer was lost, or a worker that lives was taken for dead"
+    assert it.count_events()["Accepted"] == accepted
 
 
 def test_the_database_crashes_every_two_seconds(team: Callable[..., Team], server: Server) -> None:
@@ -55,10 +55,10 @@ def test_the_database_crashes_every_two_seconds(team: Callable[..., Team], serve
         time.sleep(EVERY)
     assert [worker.wait() for worker in workers] == [75, 75, 75], [worker.stderr for worker in workers]
     assert crashes >= 3
-    assert it.states() == {"done": affordable, "planned": wanted - affordable}
+    assert it.count_states() == {"done": affordable, "planned": wanted - affordable}
     nothing_went_wrong(it, affordable)
     it.run("run", "m.csv", "--yes", "--max-cost", "none")
-    it.settled()
+    it.check_settled()
     assert len(list((it.folder / "outputs" / "m" / "files").iterdir())) == wanted
 
 
@@ -72,7 +72,7 @@ def test_an_outage_that_is_longer_than_the_leases_is_no_stampede(team: Callable[
     server.stop("immediate")
     time.sleep(LEASE + 2)
     with pytest.raises(psycopg.OperationalError):
-        it.states()
+        it.count_states()
     _, *slower = workers
     for worker in slower:
         os.kill(worker.pid, signal.SIGSTOP)
@@ -83,9 +83,9 @@ def test_an_outage_that_is_longer_than_the_leases_is_no_stampede(team: Callable[
     for worker in slower:
         os.kill(worker.pid, signal.SIGCONT)
     assert [worker.wait() for worker in workers] == [0, 0, 0], [worker.stderr for worker in workers]
-    assert it.states() == {"done": jobs}
+    assert it.count_states() == {"done": jobs}
     nothing_went_wrong(it, jobs)
-    it.settled()
+    it.check_settled()
     assert len(list((it.folder / "outputs" / "m" / "files").iterdir())) == jobs
 
 
@@ -95,7 +95,7 @@ def test_a_worker_that_waits_for_work_waits_for_the_store_too(team: Callable[...
     """
     it = team(2, new_database(url=server.url), latency="2")
     first = it.start("run", "m.csv", "--yes")
-    until(lambda: it.states()["waiting"])
+    until(lambda: it.count_states()["waiting"])
     worker = it.start("work")
     assert first.wait() == 0
     until(lambda: it.sql("SELECT count(*) FROM batchedit.worker WHERE gone") == [(2,)], 30)  # it has helped, and waits

@@ -15,7 +15,7 @@ import pytest
 
 from batchedit.ledger.lock import find_holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on, start, until
+from tests.support.cli import make_env, manifest, on, run_cli, start, until
 from tests.support.postgres import new_database
 from tests.support.review_process import Review
 from tests.support.store_team import QUICK, Team
@@ -42,16 +42,16 @@ def sandbox() -> RunningSandbox:
 def test_review_and_deliver(tmp_path: Path, sandbox: RunningSandbox) -> None:
     review, redo, deliver = words("review-and-deliver")
     manifest(tmp_path / "spring.csv", 3)
-    inside("run", "spring.csv", *on(sandbox), cwd=tmp_path)
+    run_cli("run", "spring.csv", *on(sandbox), cwd=tmp_path)
     shown = Review(*review[1:], cwd=tmp_path)
     assert [shown.mark(job, "approve").status_code for job in (1, 2)] == [200, 200]
     assert shown.mark(3, "reject", note="brighter").status_code == 200
     assert "3 of 3 looked at" in shown.end(signal.SIGINT)[1]
     shown.http.close()
-    inside(*redo, "--yes", cwd=tmp_path)
+    run_cli(*redo, "--yes", cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 4
     assert "brighter" in sandbox.ledger(full=True)["requests"][-1]["prompt"]
-    inside(*deliver, cwd=tmp_path)
+    run_cli(*deliver, cwd=tmp_path)
     with ZipFile(tmp_path / "spring-approved.zip") as file:
         assert sum(name.endswith(".png") for name in file.namelist()) == 2
 
@@ -61,9 +61,9 @@ def test_overnight(tmp_path: Path) -> None:
     assert [verb for verb, *_ in wishes] == ["status", "pause", "resume", "set", "stop"]
     manifest(tmp_path / "two.csv", 2)
     with serve(SandboxConfig(latency="600")) as it:
-        inside("run", "two.csv", *on(it, "-j", 1, "--detach"), cwd=tmp_path)
+        run_cli("run", "two.csv", *on(it, "-j", 1, "--detach"), cwd=tmp_path)
         for wish in wishes:
-            inside(*wish, cwd=tmp_path)
+            run_cli(*wish, cwd=tmp_path)
         until(lambda: not find_holder(tmp_path / "outputs" / "two"))
     shown = Review(*review[1:], cwd=tmp_path)
     assert shown.end(signal.SIGINT)[0] in {0, 130}
@@ -72,7 +72,7 @@ def test_overnight(tmp_path: Path) -> None:
 
 def test_in_the_browser(tmp_path: Path) -> None:
     ((*ui,),) = words("in-the-browser")
-    shown = start(*ui, "--no-open", cwd=tmp_path, env=environment(HOME=str(tmp_path)))
+    shown = start(*ui, "--no-open", cwd=tmp_path, env=make_env(HOME=str(tmp_path)))
     try:
         assert shown.stdout is not None
         page = httpx.get(shown.stdout.readline().strip(), timeout=60, trust_env=False)
@@ -87,17 +87,17 @@ def test_many_machines(team: Callable[..., Team], tmp_path: Path) -> None:
     it = team(8, url=new_database(), latency="1")
     (it.folder / "m.csv").rename(it.folder / "spring.csv")
     init, run, work, work_until_idle, workers = words("many-machines")
-    inside(*(word.replace(WHERE, url) for word in init), cwd=it.folder)
+    run_cli(*(word.replace(WHERE, url) for word in init), cwd=it.folder)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    here = environment(BATCHEDIT_STORE=url, BATCHEDIT_FILES=str(tmp_path / "ads"))
+    here = make_env(BATCHEDIT_STORE=url, BATCHEDIT_FILES=str(tmp_path / "ads"))
     there = here | {"BATCHEDIT_STATE": str(tmp_path / "state")}
     service = ["--base-url", it.sandbox.url]
     first = start(*run, *service, "--yes", "-j", 1, cwd=it.folder, env=here)
-    until(lambda: "spring" in inside("runs", cwd=it.folder, env=here).stdout)
+    until(lambda: "spring" in run_cli("runs", cwd=it.folder, env=here).stdout)
     helper = start(*work, *service, cwd=elsewhere, env=there)
-    until(lambda: len(json.loads(inside(*workers, "--json", cwd=it.folder, env=here).stdout)["workers"]) == 2)
-    inside(*work_until_idle, *service, cwd=elsewhere, env=there)
+    until(lambda: len(json.loads(run_cli(*workers, "--json", cwd=it.folder, env=here).stdout)["workers"]) == 2)
+    run_cli(*work_until_idle, *service, cwd=elsewhere, env=there)
     first.communicate(timeout=90)
     helper.send_signal(signal.SIGTERM)
     helper.communicate(timeout=90)

@@ -16,7 +16,7 @@ from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.bought_from import BoughtFrom
-from tests.support.cli import inside, rows, until
+from tests.support.cli import rows, run_cli, until
 from tests.support.store_team import Team, state_of
 
 LABEL = "(play money)"
@@ -35,7 +35,7 @@ def test_a_run_of_a_store_that_is_begun_at_ones_own_sandbox_said_dollars(team: C
         assert LABEL in first.stdout
     assert told(it) == {True}, "also when the sandbox has ended"
     for command in ("audit", "status"):
-        assert LABEL in it.look(command, "m").stdout
+        assert LABEL in it.run_without_service(command, "m").stdout
     assert {row["result_flags"] for row in rows(it.folder / "outputs" / "m")} == {"play_money"}
 
 
@@ -78,7 +78,7 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
 
     monkeypatch.setattr(Terminal, "confirm", ends_and_says_yes)
     told = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
-    refused = inside(*words, *told, cwd=it.folder, code=69)
+    refused = run_cli(*words, *told, cwd=it.folder, code=69)
     assert "does not listen at" in refused.stdout
     assert "start it, then type the same command again" in refused.stdout
     assert it.sandbox.ledger()["accepted"] == accepted == 1
@@ -88,11 +88,11 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
 def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Callable[..., Team]) -> None:
     it = team(4, latency="1")
     first = it.start("run", "m.csv", "--yes", "-j", 1)
-    until(lambda: it.states()["done"] >= 1)
+    until(lambda: it.count_states()["done"] >= 1)
     with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         refused = it.run("work", "--until-idle", code=64)
         assert "is a sandbox that you started" in refused.stderr
-        until(lambda: it.states()["waiting"] + it.states()["submitting"] == 0)
+        until(lambda: it.count_states()["waiting"] + it.count_states()["submitting"] == 0)
         bought = it.sandbox.ledger()["accepted"]
         time.sleep(3)
         assert it.sandbox.ledger()["accepted"] == bought < 4, "nor does who works at it already"
@@ -105,26 +105,26 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
         assert "is a sandbox that you started, so it takes no purchase" in planned.stderr
     assert it.sql("SELECT DISTINCT worker FROM batchedit.event WHERE name = 'Reserved'") == [(1,)]
     assert told(it) == {False}
-    assert LABEL not in it.look("status", "m").stdout
+    assert LABEL not in it.run_without_service("status", "m").stdout
 
 
 def test_a_folder_that_is_taken_over_keeps_its_label_and_no_other_gets_one(team: Callable[..., Team]) -> None:
     it = team(1)
     base = ("--base-url", it.sandbox.url)
     with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
-        it.nursery.run("run", "m.csv", "--yes", "--out", "outputs/play", *base, cwd=it.folder)
-    it.nursery.run("run", "m.csv", "--yes", "--fresh", "--out", "outputs/paid", *base, cwd=it.folder)
+        it.fork_server.run("run", "m.csv", "--yes", "--out", "outputs/play", *base, cwd=it.folder)
+    it.fork_server.run("run", "m.csv", "--yes", "--fresh", "--out", "outputs/paid", *base, cwd=it.folder)
     for name in ("play", "paid"):
-        it.look("runs", "--import", f"outputs/{name}")
-    listed = json.loads(it.look("runs", "--json").stdout)["runs"]
+        it.run_without_service("runs", "--import", f"outputs/{name}")
+    listed = json.loads(it.run_without_service("runs", "--json").stdout)["runs"]
     assert {run["name"]: run["play_money"] for run in listed} == {"play": True, "paid": False}
-    assert LABEL in it.look("audit", "play").stdout
-    assert LABEL not in it.look("audit", "paid").stdout
+    assert LABEL in it.run_without_service("audit", "play").stdout
+    assert LABEL not in it.run_without_service("audit", "paid").stdout
 
 
 def told(it: Team) -> set[bool]:
-    listed = json.loads(it.look("runs", "--json").stdout)["runs"]
-    status = json.loads(it.look("status", "m", "--json").stdout)
+    listed = json.loads(it.run_without_service("runs", "--json").stdout)["runs"]
+    status = json.loads(it.run_without_service("status", "m", "--json").stdout)
     return {*(run["play_money"] for run in listed), status["report"]["play_money"]}
 
 
@@ -157,10 +157,10 @@ def test_a_run_that_has_bought_nothing_yet_is_taken_over_as_what_it_is(team: Cal
     it = team(2)
     base = ("--base-url", it.sandbox.url)
     with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
-        it.nursery.run("run", "m.csv", "--out", "outputs/play", *base, cwd=it.folder, code=64)
-        it.look("runs", "--import", "outputs/play")
+        it.fork_server.run("run", "m.csv", "--out", "outputs/play", *base, cwd=it.folder, code=64)
+        it.run_without_service("runs", "--import", "outputs/play")
         assert LABEL in it.run("run", "play", "--yes").stdout
-    assert it.states() == {"done": 2}
+    assert it.count_states() == {"done": 2}
 
 
 def test_an_address_of_another_machine_is_no_sandbox_whatever_a_file_says() -> None:
@@ -175,7 +175,7 @@ def test_an_address_of_another_machine_is_no_sandbox_whatever_a_file_says() -> N
 def test_a_rehearsal_in_a_store_is_planned_as_one(team: Callable[..., Team]) -> None:
     """`plan` said that the run takes no purchase, and to start a sandbox at the port "sandbox"."""
     it = team(2)
-    it.look("run", "m.csv", "--sandbox", "--max-cost", "0.04", "--yes", code=None)
-    planned = it.look("plan", "m.csv", "--sandbox")
+    it.run_without_service("run", "m.csv", "--sandbox", "--max-cost", "0.04", "--yes", code=None)
+    planned = it.run_without_service("plan", "m.csv", "--sandbox")
     assert "takes no purchase" not in planned.stderr
     assert LABEL in planned.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import inside, until
+from tests.support.cli import run_cli, until
 from tests.support.pooler import Pooler
 from tests.support.postgres import new_database
 from tests.support.store_team import Team
@@ -24,13 +24,13 @@ def test_workers_behind_a_pooler_keep_nothing_in_their_sessions(
     team: Callable[..., Team], pooler: Pooler, tmp_path: Path
 ) -> None:
     """A worker that was a setting of its session, or a statement that was prepared there, was another's a moment later."""
-    inside("store", "init", pooler.url, cwd=tmp_path)
+    run_cli("store", "init", pooler.url, cwd=tmp_path)
     it = team(16, url=pooler.url, latency="0.2")
     first = it.start("run", "m.csv", "--yes", "-j", 3, doom=("Accepted", 5))
     until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
     helper = it.start("work", "--until-idle", "-j", 3)
     first.wait()
-    it.taken_for_dead(1)
+    it.expire_lease(1)
     assert helper.wait() in {0, 76}, helper.stderr
     assert pooler.handed > 100
-    it.settled(it.states()["in_doubt"])
+    it.check_settled(it.count_states()["in_doubt"])

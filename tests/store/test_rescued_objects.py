@@ -26,7 +26,7 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.cli import manifest, until
 from tests.support.factories import make_line
-from tests.support.fork_server import Child, Nursery
+from tests.support.fork_server import Child, ForkServer
 from tests.support.postgres import MODEL, Server, new_database, new_run
 from tests.support.store_team import QUICK, Team
 
@@ -40,8 +40,8 @@ def bucket() -> seaweed.SeaweedServer:
 
 
 @pytest.fixture(scope="module")
-def nursery(bucket: seaweed.SeaweedServer) -> Iterator[Nursery]:
-    found = Nursery(**bucket.environment())
+def fork_server(bucket: seaweed.SeaweedServer) -> Iterator[ForkServer]:
+    found = ForkServer(**bucket.environment())
     yield found
     found.close()
 
@@ -56,17 +56,17 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def it(tmp_path: Path, nursery: Nursery, server: Server) -> Iterator[Team]:
+def it(tmp_path: Path, fork_server: ForkServer, server: Server) -> Iterator[Team]:
     manifest(tmp_path / "m.csv", JOBS)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        yield Team(tmp_path, nursery, sandbox, new_database(url=server.url))
+        yield Team(tmp_path, fork_server, sandbox, new_database(url=server.url))
 
 
 def some_on_the_wire(it: Team, files: str) -> tuple[Child, Path]:
     """The answers of HELD purchases are on their way until the file that is returned is there."""
     gate = it.folder / "gate"
     child = it.start("run", "m.csv", "--yes", "-j", HELD, "--files", files, gate=(JOBS - HELD + 1, str(gate)))
-    until(lambda: it.sandbox.ledger()["accepted"] == JOBS and it.states()["done"] == JOBS - HELD)
+    until(lambda: it.sandbox.ledger()["accepted"] == JOBS and it.count_states()["done"] == JOBS - HELD)
     return child, gate
 
 
@@ -82,8 +82,8 @@ def bought(it: Team) -> set[str]:
 
 def all_collected(it: Team) -> None:
     """Once each, and the books add up."""
-    it.settled()
-    assert it.states() == {"done": JOBS}
+    it.check_settled()
+    assert it.count_states() == {"done": JOBS}
     assert it.sandbox.ledger()["accepted"] == JOBS
     assert {request for (request,) in it.sql("SELECT request_id FROM batchedit.job")} == bought(it)
 
@@ -102,7 +102,7 @@ def test_ids_were_lost_with_the_disk_of_a_worker_that_died_while_the_store_was_a
     shutil.rmtree(it.folder / "outputs")
     server.start()
     helper = it.run("work", "--until-idle", cwd=another_machine(it))
-    assert it.states() == {"done": JOBS}, helper.stderr
+    assert it.count_states() == {"done": JOBS}, helper.stderr
     all_collected(it)
 
 
@@ -126,16 +126,16 @@ def test_ids_are_in_the_folder_where_the_store_and_the_store_of_files_are_both_a
 
 
 @pytest.fixture
-def doubtful(tmp_path: Path, nursery: Nursery) -> Iterator[Team]:
+def doubtful(tmp_path: Path, fork_server: ForkServer) -> Iterator[Team]:
     """All are done but one: its worker died with the answer in its hand, and another took over."""
     manifest(tmp_path / "m.csv", JOBS)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        it = Team(tmp_path, nursery, sandbox, new_database())
+        it = Team(tmp_path, fork_server, sandbox, new_database())
         first = it.start("run", "m.csv", "--yes", "-j", 1, "--files", tmp_path / "shared", doom=("answered", 2))
         assert first.wait() == -signal.SIGKILL
         it.sql("SELECT batchedit.quit(1)")  # as who takes over after its lease
         it.run("work", "--until-idle")
-        assert it.states() == {"done": JOBS - 1, "in_doubt": 1}
+        assert it.count_states() == {"done": JOBS - 1, "in_doubt": 1}
         yield it
 
 
@@ -166,7 +166,7 @@ def test_an_id_that_came_when_all_was_at_rest_ends_the_doubt(doubtful: Team, by:
     put(it, *in_doubt(it))
     words = {"work": ("work", "--until-idle"), "run": ("run", "m.csv", "--yes"), "fetch": ("fetch", "m")}[by]
     it.run(*words, cwd=another_machine(it) if by == "work" else None)
-    assert it.states() == {"done": JOBS}
+    assert it.count_states() == {"done": JOBS}
     all_collected(it)
 
 
@@ -188,8 +188,8 @@ def test_an_id_there_that_contradicts_the_store_is_an_orphan_and_told_once(doubt
     put(it, doubt, lost)
     assert "another-id" in it.run("work", "--until-idle").stderr
     assert it.sql("SELECT job, request_id, stood FROM batchedit.orphan") == [(other.id, "another-id", "done")]
-    assert it.states() == {"done": JOBS}
-    assert "another-id" in it.look("audit", "m", code=None).stdout
+    assert it.count_states() == {"done": JOBS}
+    assert "another-id" in it.run_without_service("audit", "m", code=None).stdout
     assert "another-id" not in it.run("run", "m.csv", "--yes").stderr, "told once"
 
 
@@ -202,7 +202,7 @@ def test_an_id_of_no_job_there_and_one_that_no_database_holds_end_no_worker(doub
     put(it, doubt, lost)
     told = it.run("work", "--until-idle").stderr
     assert "of-another-run" in told
-    assert it.states() == {"done": JOBS}
+    assert it.count_states() == {"done": JOBS}
     assert len(it.sql("SELECT 1 FROM batchedit.orphan")) == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import manifest
-from tests.support.fork_server import Nursery
+from tests.support.fork_server import ForkServer
 from tests.support.postgres import Server, new_database
 from tests.support.store_team import QUICK, Team
 
@@ -22,11 +22,11 @@ JOBS = 3
 
 
 @pytest.fixture
-def it(tmp_path: Path, nursery: Nursery, server: Server) -> Iterator[Team]:
+def it(tmp_path: Path, fork_server: ForkServer, server: Server) -> Iterator[Team]:
     """One of three is bought."""
     manifest(tmp_path / "m.csv", JOBS)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        it = Team(tmp_path, nursery, sandbox, new_database(url=server.url))
+        it = Team(tmp_path, fork_server, sandbox, new_database(url=server.url))
         it.run("run", "m.csv", "--yes", "--max-cost", "0.05", code=None)
         yield it
 
@@ -46,7 +46,7 @@ def yes_to_the_rest(it: Team) -> None:
 def test_a_folder_heard_no_news_of_a_store_that_was_dumped_and_restored(it: Team, server: Server) -> None:
     """The new server counts its transactions anew, and the copy waited for numbers that were to come some day."""
     busy(it.url, 3000)
-    it.look("status", "m")
+    it.run_without_service("status", "m")
     dump = server.folder / "dump"
     name = it.url.partition("?")[0].rpartition("/")[2]
     about = ("-h", server.socket, "-U", "postgres")
@@ -62,8 +62,8 @@ def test_a_folder_heard_no_news_of_a_store_that_was_dumped_and_restored(it: Team
         server.tool("pg_restore", "-d", name, *about, dump)
         yes_to_the_rest(it)
         it.run("work", "--until-idle")
-        assert it.states() == {"done": JOBS}
-        assert f"{JOBS} done" in it.look("status", "m").stdout
+        assert it.count_states() == {"done": JOBS}
+        assert f"{JOBS} done" in it.run_without_service("status", "m").stdout
         it.run("run", "m.csv", "--yes")
         assert it.sandbox.ledger()["accepted"] == JOBS
     finally:
@@ -78,14 +78,14 @@ def test_a_store_of_an_earlier_moment_was_believed_by_a_folder_that_knew_more(it
     subprocess.run(["cp", "-a", data, backup], check=True)
     server.start()
     it.run("run", "m.csv", "--yes")
-    assert it.states() == {"done": JOBS}
+    assert it.count_states() == {"done": JOBS}
     server.stop("fast")
     shutil.rmtree(data)
     backup.replace(data)
     server.start()
-    assert it.states() == {"done": 1, "planned": JOBS - 1}
+    assert it.count_states() == {"done": 1, "planned": JOBS - 1}
     for words in (("run", "m.csv", "--yes"), ("status", "m")):
-        told = it.run(*words, code=74).stderr if words[0] == "run" else it.look(*words, code=74).stderr
+        told = it.run(*words, code=74).stderr if words[0] == "run" else it.run_without_service(*words, code=74).stderr
         assert "it went back in time" in told
         assert "checkpoint.sqlite: move that file away and keep it" in told
         assert "batchedit store lift m" in told
@@ -94,5 +94,5 @@ def test_a_store_of_an_earlier_moment_was_believed_by_a_folder_that_knew_more(it
     # As the page on backups says: the ids are kept, and a person lets the run buy again.
     copy = it.folder / "outputs" / "m" / "checkpoint.sqlite"
     copy.rename(it.folder / "kept.sqlite")
-    it.look("store", "lift", "m")
-    it.look("status", "m")
+    it.run_without_service("store", "lift", "m")
+    it.run_without_service("status", "m")

@@ -30,7 +30,7 @@ from tests.support.store_team import Team, state_of
 
 
 @contextmanager
-def reviewing(it: Team, folder: Path, who: str) -> Iterator[Review]:
+def start_review(it: Team, folder: Path, who: str) -> Iterator[Review]:
     """``batchedit review m`` of a person on the machine whose folder this is."""
     review = Review(
         "m", "--store", it.url, who=who, cwd=folder, state=state_of(folder) if folder != it.folder else None
@@ -55,7 +55,7 @@ def test_two_reviewers_at_once_on_two_machines(team: Callable[..., Team], tmp_pa
     it = team(4)
     it.run("run", "m.csv", "--yes")
     elsewhere = with_pictures(it, tmp_path / "elsewhere")
-    with reviewing(it, it.folder, "Dana") as dana, reviewing(it, elsewhere, "Robin") as robin:
+    with start_review(it, it.folder, "Dana") as dana, start_review(it, elsewhere, "Robin") as robin:
         assert dana.mark(1, "approve").status_code == 200
         late = robin.mark(1, "reject")
         assert (late.status_code, late.json()["who"], late.json()["verdict"]) == (409, "Dana", "approve")
@@ -71,7 +71,7 @@ def test_two_reviewers_at_once_on_two_machines(team: Callable[..., Team], tmp_pa
         assert code in {0, 130}
         assert "3 of 4 looked at: 2 approved, 1 rejected" in told
     for folder in (it.folder, elsewhere):
-        it.look("results", "m", "--format", "jsonl", cwd=folder)
+        it.run_without_service("results", "m", "--format", "jsonl", cwd=folder)
         said = {row["sku"]: row["result_decision"] for row in rows(folder / "outputs" / "m")}
         assert said == {"sku-1": "reject", "sku-2": "approve", "sku-3": "approve", "sku-4": None}
 
@@ -81,7 +81,7 @@ def test_two_reviewers_at_once_on_two_machines(team: Callable[..., Team], tmp_pa
     assert "nothing is rejected that was not redone already" in again.stderr
     assert it.sandbox.ledger()["accepted"] == 5
 
-    it.look("deliver", "m", "--to", "approved")
+    it.run_without_service("deliver", "m", "--to", "approved")
     with (it.folder / "approved" / "approvals.csv").open(newline="", encoding="utf-8") as file:
         log = [(row["who"], row["decision"], row["id"]) for row in csv.DictReader(file)]
     assert log == [("Robin", "approve", "sku-2"), ("Dana", "approve", "sku-3")]
@@ -93,9 +93,9 @@ def test_decisions_that_came_by_mail_are_everybody_s(team: Callable[..., Team], 
     elsewhere = with_pictures(it, tmp_path / "elsewhere")
     keys = dict(it.sql("SELECT id, encode(key, 'hex') FROM batchedit.request"))
     (elsewhere / "d.csv").write_text(f"job,decision,note,when\nk{keys[1]},approve,,\nk{keys[2]},reject,too dark,\n")
-    told = it.look("review", "m", "--import", "d.csv", cwd=elsewhere)
+    told = it.run_without_service("review", "m", "--import", "d.csv", cwd=elsewhere)
     assert "2 decisions taken in" in told.stdout
-    again = it.look("review", "m", "--import", elsewhere / "d.csv")
+    again = it.run_without_service("review", "m", "--import", elsewhere / "d.csv")
     assert "0 decisions taken in, 2 known" in again.stdout
     assert {row["result_decision"] for row in rows(it.folder / "outputs" / "m")} == {"approve", "reject"}
 
@@ -105,7 +105,7 @@ def test_a_run_of_a_store_takes_no_decision_without_it(team: Callable[..., Team]
     it = team(1)
     it.run("run", "m.csv", "--yes")
     for words in (("review", "m", "--no-open"), ("deliver", "m", "--to", "out")):
-        refused = it.nursery.run(*words, cwd=it.folder, code=64)
+        refused = it.fork_server.run(*words, cwd=it.folder, code=64)
         assert "is one of the store" in refused.stderr
         assert "--store postgresql://" in refused.stderr.replace("'", "")
     with pytest.raises(UsageError, match="one of the store"):
@@ -188,12 +188,12 @@ def test_flags_are_everybody_s_and_stay_where_the_pictures_are_not(team: Callabl
     it.run("run", "m.csv", "--yes")
     next((it.folder / "outputs" / "m" / "files").iterdir()).write_bytes(b"no picture any more")
     shutil.rmtree(it.folder / "outputs" / "m" / "thumbs")
-    it.look("gallery", "m")
+    it.run_without_service("gallery", "m")
     flags = it.sql("SELECT job, flags FROM batchedit.flag ORDER BY job")
     assert [text for _, text in flags] == ["unreadable"]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    it.look("gallery", "m", cwd=elsewhere)
+    it.run_without_service("gallery", "m", cwd=elsewhere)
     assert it.sql("SELECT job, flags FROM batchedit.flag ORDER BY job") == flags
-    it.look("results", "m", "--format", "jsonl", cwd=elsewhere)
+    it.run_without_service("results", "m", "--format", "jsonl", cwd=elsewhere)
     assert {row["result_flags"] for row in rows(elsewhere / "outputs" / "m")} == {"unreadable", None}

@@ -41,11 +41,11 @@ class Evening:
         if words[0] == "review":
             return self.reviews(folder)
         if words[:2] == ["store", "limits"]:
-            return self.it.nursery.run(*words, self.it.url, cwd=folder).stdout
+            return self.it.fork_server.run(*words, self.it.url, cwd=folder).stdout
         words += ["--store", self.it.url]
         if words[0] in BUYERS:
             words += ["--base-url", self.it.sandbox.url, "--files", str(self.files), "-j", "2"]
-        child = self.it.nursery.start(*words, cwd=folder, state=state_of(folder))
+        child = self.it.fork_server.start(*words, cwd=folder, state=state_of(folder))
         if command.endswith(" &"):
             self.background[who] = child
             return ""
@@ -81,7 +81,7 @@ def test_the_evening_of_two_people(team: Callable[..., Team], tmp_path: Path) ->
     assert evening.background["ben"].wait() == 143
     ledger = it.sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"]) == (11, 0), "eight, two that were added, one again"
-    assert Counter(it.states()) == {"done": 11}
+    assert Counter(it.count_states()) == {"done": 11}
     assert ledger["charged_usd"] <= 0.48
     assert "10 done" in told["batchedit runs"], "what ten rows ask for; the rejected one stands beside them"
     assert len(list((it.folder / "spring-approved" / "files").iterdir())) == 1

@@ -22,7 +22,7 @@ from batchedit.pool.pool import Pool, apply_event
 from batchedit.sandbox import SandboxConfig, serve
 from tests.pool.test_pool import Disk, Notes, Service, make_governor
 from tests.store.test_failover import Pair, pair
-from tests.support.cli import environment, inside, manifest, on, until
+from tests.support.cli import make_env, manifest, on, run_cli, until
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, Server, new_database, new_run
 
@@ -48,7 +48,7 @@ def refused_before_anything_is_bought(tmp_path: Path, url: str, risk: str) -> No
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         words = ("run", "m.csv", *on(sandbox), "--store", url)
-        refused = inside(*words, cwd=tmp_path, env=environment(), code=74)
+        refused = run_cli(*words, cwd=tmp_path, env=make_env(), code=74)
         assert "may forget what was bought, and it would be bought again" in refused.stderr
         assert risk in refused.stderr
         assert sandbox.ledger()["accepted"] == 0
@@ -73,9 +73,9 @@ def test_nothing_is_bought_on_the_word_of_a_server_that_a_power_cut_makes_forget
         name = setting.split(maxsplit=1)[0]
         until(lambda: connection.execute(f"SHOW {name}".encode()).fetchone() == ("off",))
     refused_before_anything_is_bought(tmp_path, url, risk)
-    anew = inside("store", "init", new_database(store=False, url=running.url), cwd=tmp_path, code=74)
+    anew = run_cli("store", "init", new_database(store=False, url=running.url), cwd=tmp_path, code=74)
     assert risk in anew.stderr
-    borne = inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
+    borne = run_cli("store", "init", url, "--i-accept-loss", cwd=tmp_path)
     assert f"warning: {risk}" in borne.stdout
     with store.open_store(url):
         pass

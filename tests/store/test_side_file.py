@@ -143,7 +143,7 @@ def test_a_worker_wrote_into_the_folder_of_another_run_of_that_name(it: Team, tm
     place = tmp_path / "a person's"
     place.mkdir()
     (place / "m.csv").write_bytes((tmp_path / "m.csv").read_bytes())
-    it.nursery.run("run", "m.csv", "--yes", "--base-url", it.sandbox.url, cwd=place, state=place / "state")
+    it.fork_server.run("run", "m.csv", "--yes", "--base-url", it.sandbox.url, cwd=place, state=place / "state")
     posts = it.sandbox.ledger()["accepted"]
     lost = bought_beside(it)
     put_aside(it, place / "outputs" / "m", lost)

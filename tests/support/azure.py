@@ -76,23 +76,23 @@ def _hmac(text: str) -> str:
 def shared_key(method: str, target: str, headers: Mapping[str, str]) -> str:
     """The header Authorization of a request, whose headers have small letters."""
     parts = urlsplit(target)
-    told = [headers.get(name, "") for name in _SIGNED]
-    told[2] = "" if told[2] == "0" else told[2]
+    signed_headers = [headers.get(name, "") for name in _SIGNED]
+    signed_headers[2] = "" if signed_headers[2] == "0" else signed_headers[2]
     ours = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-ms-"))
     query = "".join(f"\n{name}:{text}" for name, text in sorted(parse_qsl(parts.query, keep_blank_values=True)))
-    signature = _hmac("\n".join([method, *told, ours]) + f"/{ACCOUNT}{parts.path}{query}")
+    signature = _hmac("\n".join([method, *signed_headers, ours]) + f"/{ACCOUNT}{parts.path}{query}")
     return f"SharedKey {ACCOUNT}:{signature}"
 
 
 def access_signature(rights: str) -> str:
     """What a person is given who may do only this in the container, until 2040."""
-    told = {"sp": rights, "se": "2040-01-01T00:00:00Z", "sv": VERSION, "sr": "c"}
-    return urlencode(told | {"sig": _sas_signature(told)})
+    parameters = {"sp": rights, "se": "2040-01-01T00:00:00Z", "sv": VERSION, "sr": "c"}
+    return urlencode(parameters | {"sig": _sas_signature(parameters)})
 
 
-def _sas_signature(told: Mapping[str, str]) -> str:
+def _sas_signature(parameters: Mapping[str, str]) -> str:
     canonical = {"canonical": f"/blob/{ACCOUNT}/{CONTAINER}"}
-    return _hmac("\n".join((told | canonical).get(name, "") for name in _SAS))
+    return _hmac("\n".join((parameters | canonical).get(name, "") for name in _SAS))
 
 
 class Answer(NamedTuple):
@@ -108,7 +108,7 @@ class Stored(NamedTuple):
 
 @dataclass
 class Azure:
-    """``url`` has the account behind the host, as an emulator's has."""
+    """``url`` has the account after the host, as an emulator's has."""
 
     url: str
 
@@ -118,14 +118,14 @@ class Azure:
         return {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ENDPOINT": self.url} | keys
 
     def client(self) -> AzureStore:
-        """The container, for who looks at it behind the program's back."""
+        """The container, read by the tests without the program."""
         return AzureStore(
             CONTAINER, account_name=ACCOUNT, account_key=KEY, endpoint=self.url, client_options={"allow_http": True}
         )
 
     def keys(self, prefix: str) -> dict[str, int]:
         """The names below ``prefix``, with their bytes."""
-        return {one["path"]: one["size"] for page in obstore.list(self.client(), prefix) for one in page}
+        return {entry["path"]: entry["size"] for page in obstore.list(self.client(), prefix) for entry in page}
 
     def make_container(self) -> None:
         """Harmless where it is."""
@@ -141,7 +141,7 @@ class Azure:
 
 @dataclass
 class _Service:
-    """What answers, where nobody gave an emulator."""
+    """The service that answers where no emulator was given."""
 
     containers: dict[str, dict[str, Stored]] = field(default_factory=dict)
     writing: threading.Lock = field(default_factory=threading.Lock)
@@ -203,7 +203,7 @@ def _rights(method: str, target: str, headers: Mapping[str, str], query: Mapping
 def _list(blobs: Mapping[str, Stored], query: Mapping[str, str]) -> Answer:
     keys = sorted(key for key in blobs if key.startswith(query.get("prefix", "")) and key >= query.get("marker", ""))
     here, rest = keys[:PAGE], keys[PAGE:]
-    told = "".join(
+    blobs_xml = "".join(
         f"<Blob><Name>{escape(key)}</Name><Properties><Last-Modified>{blobs[key].headers['Last-Modified']}</Last-Modified>"
         f"<Etag>{blobs[key].headers['ETag'][1:-1]}</Etag><Content-Length>{len(blobs[key].content)}</Content-Length>"
         f"<Content-Type>{blobs[key].headers['Content-Type']}</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
@@ -212,13 +212,13 @@ def _list(blobs: Mapping[str, Stored], query: Mapping[str, str]) -> Answer:
     more = f"<NextMarker>{escape(rest[0])}</NextMarker>" if rest else "<NextMarker/>"
     return Answer(
         200,
-        f"{_XML}<EnumerationResults><Prefix/><Blobs>{told}</Blobs>{more}</EnumerationResults>".encode(),
+        f"{_XML}<EnumerationResults><Prefix/><Blobs>{blobs_xml}</Blobs>{more}</EnumerationResults>".encode(),
     )
 
 
 def _error(status: int, code: str, message: str) -> Answer:
-    told = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    return Answer(status, f"{_XML}{told}".encode(), {"x-ms-error-code": code})
+    error_xml = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answer(status, f"{_XML}{error_xml}".encode(), {"x-ms-error-code": code})
 
 
 _NO_RIGHT = _error(
@@ -231,8 +231,8 @@ _NO_RIGHT = _error(
 @contextmanager
 def azure() -> Iterator[Azure]:
     """A container at an emulator that was given, or here."""
-    if given := os.environ.get(GIVEN):
-        here = Azure(given.rstrip("/"))
+    if given_url := os.environ.get(GIVEN):
+        here = Azure(given_url.rstrip("/"))
         here.make_container()
         yield here
         return
@@ -243,8 +243,8 @@ def azure() -> Iterator[Azure]:
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            told = {name.lower(): text for name, text in self.headers.items()}
-            answer = service.answer(self.command, self.path, told, body)
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            answer = service.answer(self.command, self.path, headers, body)
             self.send_response(answer.status)
             for name, text in ({"Content-Type": "application/xml"} | dict(answer.headers)).items():
                 self.send_header(name, text)

@@ -21,11 +21,11 @@ from batchedit.sandbox import RunningSandbox
 CHILD = Path(__file__).parents[1] / "kill" / "child.py"
 
 
-def environment(**more: str) -> dict[str, str]:
+def make_env(**more: str) -> dict[str, str]:
     """The caller's, without any setting of batchedit's but the test's state folder, and with a test's token."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
     state = {"BATCHEDIT_STATE": os.environ["BATCHEDIT_STATE"]}  # never the register of the person who runs the tests
-    return {**kept, **state, "RUNCOMFY_API_TOKEN": "test-token", **more}
+    return {**inherited, **state, "RUNCOMFY_API_TOKEN": "test-token", **more}
 
 
 def batchedit(
@@ -35,7 +35,7 @@ def batchedit(
     done = subprocess.run(
         [sys.executable, "-m", "batchedit", *map(str, arguments)],
         cwd=cwd,
-        env=env or environment(),
+        env=env or make_env(),
         input=stdin,
         capture_output=True,
         text=True,
@@ -47,27 +47,27 @@ def batchedit(
     return done
 
 
-def inside(
+def run_cli(
     *arguments: object, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"", code: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
     """The same in this process, which saves the start of a Python: for what needs no process of its own."""
-    out, err, given = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
-    told, before, env = ["batchedit", *map(str, arguments)], dict(os.environ), env or environment()
+    out, err, stdin_stream = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
+    command_line, before, env = ["batchedit", *map(str, arguments)], dict(os.environ), env or make_env()
     with ExitStack() as stack:
         stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
         stack.enter_context(chdir(cwd))
         stack.enter_context(redirect_stdout(out))
         stack.enter_context(redirect_stderr(err))
-        stack.enter_context(patch.multiple(sys, argv=told, stdin=given))
+        stack.enter_context(patch.multiple(sys, argv=command_line, stdin=stdin_stream))
         stack.enter_context(patch.object(wiring, "REHEARSAL_LATENCY", "0.1"))
         os.environ.clear()
         os.environ.update(env)
         try:
             main()
         except SystemExit as leave:
-            found = leave.code if isinstance(leave.code, int) else 0
-    assert code is None or found == code, f"exit {found}\n{out.getvalue()}\n{err.getvalue()}"
-    return subprocess.CompletedProcess(told, found, out.getvalue(), err.getvalue())
+            exit_code = leave.code if isinstance(leave.code, int) else 0
+    assert code is None or exit_code == code, f"exit {exit_code}\n{out.getvalue()}\n{err.getvalue()}"
+    return subprocess.CompletedProcess(command_line, exit_code, out.getvalue(), err.getvalue())
 
 
 def start(
@@ -80,7 +80,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, *map(str, script), *map(str, arguments)],
         cwd=cwd,
-        env=env or environment(),
+        env=env or make_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

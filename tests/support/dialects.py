@@ -69,9 +69,9 @@ DIALECTS = {
 
 def make_dialect(folder, name):
     path = folder / name
-    made = DIALECTS[name]
-    if made in (write_xlsx, write_parquet):
-        made(path)
+    dialect = DIALECTS[name]
+    if dialect in (write_xlsx, write_parquet):
+        dialect(path)
     else:
-        path.write_bytes(made())
+        path.write_bytes(dialect())
     return path

@@ -62,8 +62,8 @@ class Showroom:
 
     def row(self, sku: str, **cells: str) -> int:
         """Add a row; returns its number."""
-        given = {"sku": sku, "title": f"The {sku}", "market": "DE", "size": "1:1", "prompt": f"an ad for {sku}"}
-        self.rows.append({"image": f"https://images.example.com/{len(self.rows)}.png", **given, **cells})
+        defaults = {"sku": sku, "title": f"The {sku}", "market": "DE", "size": "1:1", "prompt": f"an ad for {sku}"}
+        self.rows.append({"image": f"https://images.example.com/{len(self.rows)}.png", **defaults, **cells})
         return len(self.rows)
 
     def open(self, invalid: Mapping[int, str] | None = None) -> SqliteCheckpoint:

@@ -22,14 +22,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.support.cli import environment
+from tests.support.cli import make_env
 
 
 class Child:
     """A command under way. ``returncode`` is negative for a signal, as subprocess has it."""
 
-    def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path) -> None:
-        self.pid, self._nursery, self._out, self._err = pid, nursery, out, err
+    def __init__(self, fork_server: ForkServer, pid: int, out: Path, err: Path) -> None:
+        self.pid, self._nursery, self._out, self._err = pid, fork_server, out, err
         self.returncode: int | None = None
 
     def wait(self) -> int:
@@ -50,7 +50,7 @@ class Child:
         return self._err.read_text() if self._err.exists() else ""
 
 
-class Nursery:
+class ForkServer:
     """The forking process: ``start`` and ``run`` are ``tests.support.cli``'s, quicker. ``patience``: seconds that a
     command may take.
     """
@@ -62,7 +62,7 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fork_server"],
             cwd=Path(__file__).parents[2],
-            env=environment(**env),
+            env=make_env(**env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -141,7 +141,7 @@ def _be(order: dict[str, Any]) -> None:
     """In the child: become the command, and never return."""
     from batchedit.cli import main
 
-    code, seen = 70, lambda: None
+    code, report_failures = 70, lambda: None
     try:
         for target, (path, mode) in enumerate(
             [
@@ -162,7 +162,7 @@ def _be(order: dict[str, Any]) -> None:
         if order["disk"]:
             from tests.kill.failing_disk import arm
 
-            seen = arm(**order["disk"])
+            report_failures = arm(**order["disk"])
         if order["gate"]:
             _wait_at(*order["gate"])
         if "fsize" in order["limits"]:
@@ -174,14 +174,14 @@ def _be(order: dict[str, Any]) -> None:
         main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
-    except BaseException:  # noqa: BLE001 - it is told, and the child ends here
+    except BaseException:  # noqa: BLE001 - it is printed, and the child ends here
         import traceback
 
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        seen()
+        report_failures()
         os._exit(code)
 
 
@@ -197,7 +197,7 @@ def _wait_at(nth: int, path: str) -> None:
         event = await submit(client, record)
         if number >= nth:
             while not await anyio.Path(path).exists():  # noqa: ASYNC110 - a test makes the file
-                await anyio.sleep(0.01)  # whoever may cancel a POST on its way cancels this
+                await anyio.sleep(0.01)  # what cancels a POST on its way cancels this too
         return event
 
     Client.submit = held

@@ -49,7 +49,7 @@ PAGE = 2
 class Answer(NamedTuple):
     status: int
     body: bytes = b""
-    headers: dict[str, str] = {}  # noqa: RUF012 - nobody writes into it
+    headers: dict[str, str] = {}  # noqa: RUF012 - it is never written to
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Google:
         pem = self._keys[signed_by or who].private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        told = {
+        credentials = {
             "type": "service_account",
             "project_id": "ads",
             "private_key_id": f"key-of-{who}",
@@ -124,28 +124,33 @@ class Google:
             "token_uri": "https://oauth2.googleapis.com/token",
         }
         path = self.folder / f"{who}{signed_by}.json"
-        path.write_text(json.dumps(told))
+        path.write_text(json.dumps(credentials))
         return path
 
     def signed_in(self) -> dict[str, str]:
-        """The environment of a person behind ``gcloud auth application-default login``."""
-        kept = self.folder / "signed-in" / ".config" / "gcloud"
-        kept.mkdir(parents=True, exist_ok=True)
-        told = {"type": "authorized_user", "client_id": "app", "client_secret": "hush", "refresh_token": "hush-hush"}
-        (kept / "application_default_credentials.json").write_text(json.dumps(told))
+        """The environment of a person after ``gcloud auth application-default login``."""
+        gcloud_folder = self.folder / "signed-in" / ".config" / "gcloud"
+        gcloud_folder.mkdir(parents=True, exist_ok=True)
+        credentials = {
+            "type": "authorized_user",
+            "client_id": "app",
+            "client_secret": "hush",
+            "refresh_token": "hush-hush",
+        }
+        (gcloud_folder / "application_default_credentials.json").write_text(json.dumps(credentials))
         return self.way_here | {"HOME": str(self.folder / "signed-in")}
 
     def machine(self) -> dict[str, str]:
         """The environment on a machine of Google's, which has an account of its own."""
         return self.way_here | {"GCE_METADATA_HOST": self.proxy.removeprefix("http://")}
 
-    # --- behind the program's back ----------------------------------------------------------------
+    # --- without the program  ----------------------------------------------------------------
 
     def put(self, key: str, content: bytes, **headers: str) -> None:
         self.objects[key] = Stored(content, next(self._generations), headers)
 
     def keys(self, prefix: str) -> dict[str, int]:
-        return {key: len(one.content) for key, one in self.objects.items() if key.startswith(prefix)}
+        return {key: len(stored.content) for key, stored in self.objects.items() if key.startswith(prefix)}
 
     # --- the service ------------------------------------------------------------------------------
 
@@ -197,39 +202,39 @@ class Google:
 
     def _put(self, key: str, headers: dict[str, str], body: bytes, rights: set[str]) -> Answer:
         with self._writing:
-            there = self.objects.get(key)
-            wanted = headers.get("x-goog-if-generation-match")
-            fails = wanted is not None and int(wanted) != (there.generation if there else 0)
+            stored = self.objects.get(key)
+            expected_generation = headers.get("x-goog-if-generation-match")
+            fails = expected_generation is not None and int(expected_generation) != (stored.generation if stored else 0)
             if "create" not in rights:
                 return _denied("create")
             if fails and self.exists_first:
                 return _error(
                     412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold."
                 )
-            if there and "delete" not in rights:
+            if stored and "delete" not in rights:
                 return _denied("delete")
             if fails:
                 return _error(
                     412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold."
                 )
-            kept = {name: text for name, text in headers.items() if name.startswith("x-goog-meta-")}
-            kept["Content-Type"] = headers.get("content-type", "")
-            self.put(key, body, **kept)
+            metadata = {name: text for name, text in headers.items() if name.startswith("x-goog-meta-")}
+            metadata["Content-Type"] = headers.get("content-type", "")
+            self.put(key, body, **metadata)
             about = self.objects[key].about
             return Answer(200, b"", {name: about[name] for name in ("ETag", "x-goog-generation", "x-goog-hash")})
 
     def _get(self, method: str, key: str, rights: set[str]) -> Answer:
-        there = self.objects.get(key)
+        stored = self.objects.get(key)
         if "get" not in rights:
             return _denied("get")
-        if there is None:
+        if stored is None:
             return _error(404, "NoSuchKey", "The specified key does not exist.")
         if method == "DELETE":
             if "delete" not in rights:
                 return _denied("delete")
             del self.objects[key]
             return Answer(204)
-        return Answer(200, there.content, there.about)
+        return Answer(200, stored.content, stored.about)
 
     def _list(self, query: dict[str, list[str]], rights: set[str]) -> Answer:
         if "list" not in rights:
@@ -238,28 +243,28 @@ class Google:
         (prefix,), (begin,) = query.get("prefix", [""]), query.get("continuation-token", [""])
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > begin)
         here, more = keys[:PAGE], len(keys) > PAGE
-        told = "".join(_entry(key, self.objects[key]) for key in here)
+        entries_xml = "".join(_entry(key, self.objects[key]) for key in here)
         token = f"<NextContinuationToken>{escape(here[-1])}</NextContinuationToken>" if more else ""
         return Answer(
             200,
             f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>"
             f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(here)}</KeyCount>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{told}</ListBucketResult>".encode(),
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries_xml}</ListBucketResult>".encode(),
         )
 
 
-def _entry(key: str, one: Stored) -> str:
-    changed = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(one.generation / 1e6))
+def _entry(key: str, stored: Stored) -> str:
+    changed = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(stored.generation / 1e6))
     return (
-        f"<Contents><Key>{escape(key)}</Key><Generation>{one.generation}</Generation><MetaGeneration>1</MetaGeneration>"
-        f"<LastModified>{changed}</LastModified><ETag>{escape(one.about['ETag'])}</ETag>"
-        f"<Size>{len(one.content)}</Size></Contents>"
+        f"<Contents><Key>{escape(key)}</Key><Generation>{stored.generation}</Generation><MetaGeneration>1</MetaGeneration>"
+        f"<LastModified>{changed}</LastModified><ETag>{escape(stored.about['ETag'])}</ETag>"
+        f"<Size>{len(stored.content)}</Size></Contents>"
     )
 
 
 def _error(status: int, code: str, message: str) -> Answer:
-    told = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    return Answer(status, told.encode())
+    error_xml = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answer(status, error_xml.encode())
 
 
 def _denied(right: str) -> Answer:
@@ -302,11 +307,11 @@ def google(folder: Path) -> Iterator[Google]:
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            told = {name.lower(): text for name, text in self.headers.items()}
+            headers = {name.lower(): text for name, text in self.headers.items()}
             if self.host:
-                answer = here.answer(self.host, self.command, self.path, told, body)
+                answer = here.answer(self.host, self.command, self.path, headers, body)
             else:  # in plain HTTP: the metadata server, which only who names it may ask
-                assert told["metadata-flavor"] == "Google", told
+                assert headers["metadata-flavor"] == "Google", headers
                 assert self.path.startswith("/computeMetadata/v1/instance/service-accounts/default/token"), self.path
                 answer = _token()
             self.send_response(answer.status)

@@ -74,9 +74,9 @@ class DiedError(BaseException):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What befalls one command. ``faults`` are the sandbox's, and ``connect=N``: the Nth POST finds nobody.
+    """The faults of one command. ``faults`` are the sandbox's, and ``connect=N``: the Nth POST is not connected.
 
-    ``dies``: at the nth of ``ask`` (the question stands, and nobody has answered it), ``call`` (a call is about to reach the
+    ``dies``: at the nth of ``ask`` (the question is shown and not answered yet), ``call`` (a call is about to reach the
     service), ``answer`` (it was handled, and nobody has heard the answer), ``commit`` (one is on disk), or ``step`` (any of
     these). ``full``: from the nth accepted id on the disk
     takes none. ``joined``: at the nth of such a point a colleague types the same command, and no lock holds it back.
@@ -103,7 +103,7 @@ class Ended:
     made: list[Job] = field(default_factory=list)
     """What the service took."""
     heard: set[str] = field(default_factory=set)
-    """Ids in answers that came whole."""
+    """Ids in answers that were received whole."""
     joined: bool = False
     """Another process worked on the same run meanwhile; its questions, ids and words are among these."""
 
@@ -126,14 +126,14 @@ class World:
         self.service.config = replace(self.service.config, price=price, actual_price=actual)
 
     def command(
-        self, *words: object, cwd: Path | None = None, token: str = "one", trouble: Trouble = CALM, yes: bool = True
+        self, *arguments: object, cwd: Path | None = None, token: str = "one", trouble: Trouble = CALM, yes: bool = True
     ) -> Ended:
         """Run a command to its end, or its death."""
         self.commands += 1
         before = len(self.service.ledger.jobs)
         self.service.set_faults([rule for rule in trouble.faults if not rule.startswith("connect")], self.now)
         process = _Process(self, trouble, token, self.now)
-        ended = process.run([*map(str, words), *(["--yes"] if yes else [])], cwd or self.folder)
+        ended = process.run([*map(str, arguments), *(["--yes"] if yes else [])], cwd or self.folder)
         self.now = process.last + BETWEEN
         ended.made = list(self.service.ledger.jobs.values())[before:]
         if process.dead:
@@ -158,12 +158,12 @@ class World:
 class _Process:
     """One command's process: what is in its memory, and its part of the network."""
 
-    def __init__(self, world: World, trouble: Trouble, token: str, began: float) -> None:
+    def __init__(self, world: World, trouble: Trouble, token: str, started_at: float) -> None:
         self.world, self.trouble, self.token = world, trouble, token
         self.dead, self._passed, self._posts, self._accepts = False, Counter[str](), 0, 0
         self._asked: list[tuple[Path, Quote]] = []
         self._heard: set[str] = set()
-        self._began = self.last = began
+        self._started_at = self.last = started_at
         self._state = world.state
         self._command: tuple[list[str], Path] = ([], world.folder)
         self._other: Ended | None = None
@@ -171,7 +171,7 @@ class _Process:
     def clock(self) -> float:
         """The service's seconds."""
         try:
-            self.last = self._began + trio.current_time()
+            self.last = self._started_at + trio.current_time()
         except RuntimeError:
             return self.last
         return self.last
@@ -196,19 +196,19 @@ class _Process:
         and on the register, whose content both share."""
         for lock in [*self.world.folder.glob("**/.lock"), *self.world.folder.glob("**/.buying.lock")]:
             lock.unlink()
-        began, there = self.clock(), self.world.folder / "colleague"
-        shutil.copytree(self.world.state, there)
-        other = _Process(self.world, CALM, self.token, began)
-        other._state = there
+        paused_at, colleague_state = self.clock(), self.world.folder / "colleague"
+        shutil.copytree(self.world.state, colleague_state)
+        other = _Process(self.world, CALM, self.token, paused_at)
+        other._state = colleague_state
         with ThreadPoolExecutor(1) as machine:
             self._other = machine.submit(other.run, *self._command).result()
-        self._began += other.last - began
-        shutil.copyfile(there / register.NAME, self.world.state / register.NAME)
-        shutil.rmtree(there)
+        self._started_at += other.last - paused_at
+        shutil.copyfile(colleague_state / register.NAME, self.world.state / register.NAME)
+        shutil.rmtree(colleague_state)
 
-    def run(self, words: list[str], cwd: Path) -> Ended:
+    def run(self, arguments: list[str], cwd: Path) -> Ended:
         """From its beginning to its end."""
-        self._command = words, cwd
+        self._command = arguments, cwd
         out, err, code = io.StringIO(), io.StringIO(), 0
         environ = {
             "PATH": os.environ["PATH"],
@@ -219,7 +219,7 @@ class _Process:
         }
         with self._instead_of_the_world(), chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             try:
-                with patch.dict(os.environ, environ, clear=True), patch.object(sys, "argv", ["batchedit", *words]):
+                with patch.dict(os.environ, environ, clear=True), patch.object(sys, "argv", ["batchedit", *arguments]):
                     main()
             except SystemExit as leave:
                 code = leave.code if isinstance(leave.code, int) else 1
@@ -341,8 +341,8 @@ def _place(path: str, buys: bool) -> str:
 
 async def _trace(request: httpx.Request, name: str) -> None:
     if trace := request.extensions.get("trace"):
-        seen = type("Seen", (), {"method": request.method.encode()})()
-        await trace(f"http11.{name}", {"request": seen})
+        seen_request = type("Seen", (), {"method": request.method.encode()})()
+        await trace(f"http11.{name}", {"request": seen_request})
 
 
 async def _here(work: Any, *args: Any, **_: Any) -> Any:

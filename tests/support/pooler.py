@@ -27,27 +27,27 @@ class Pooler(Door):
         """Each transaction by the other of two server processes."""
         with ExitStack() as stack, suppress(OSError):
             stack.enter_context(client)
-            one, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+            first_server, second_server = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
             hello = client.recv(65536)
-            for server in (one, other):
+            for server in (first_server, second_server):
                 server.connect(self.server)
                 server.sendall(hello)
-            said = _messages(other)
-            while next(said, READY) != READY:
+            second_messages = _messages(second_server)
+            while next(second_messages, READY) != READY:
                 pass
-            self._hand_on(client, (one, _messages(one)), (other, said))
+            self._hand_on(client, (first_server, _messages(first_server)), (second_server, second_messages))
 
     def _hand_on(self, client: socket.socket, *servers: tuple[socket.socket, Iterator[bytes]]) -> None:
         turn = 0
         while True:
-            server, said = servers[turn]
+            server, messages = servers[turn]
             speaks, _, _ = select.select([client, server], [], [])
             if client in speaks:
                 if not (data := client.recv(65536)):
                     return
                 server.sendall(data)
             else:
-                if not (message := next(said, b"")):
+                if not (message := next(messages, b"")):
                     return
                 client.sendall(message)
                 if message == READY:
@@ -55,7 +55,7 @@ class Pooler(Door):
 
 
 def _messages(server: socket.socket) -> Iterator[bytes]:
-    """What it says, message by message, until it hangs up. It reads no further than the end of each."""
+    """The messages of ``server`` until it hangs up. It reads no further than the end of each."""
     while head := server.recv(5, socket.MSG_WAITALL):
         length = int.from_bytes(head[1:], "big") - 4
         yield head + (server.recv(length, socket.MSG_WAITALL) if length else b"")

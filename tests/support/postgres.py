@@ -41,8 +41,8 @@ def _bundle() -> tuple[ModuleType, Path]:
     """The first of them that is installed, and the folder of its programs."""
     for name, place in BUNDLES.items():
         with suppress(ModuleNotFoundError):
-            found = import_module(name)
-            return found, Path(str(found.__file__)).parent / place / "bin"
+            module = import_module(name)
+            return module, Path(str(module.__file__)).parent / place / "bin"
     raise ModuleNotFoundError(f"no PostgreSQL for tests: pip install -e '.[dev]', or give an address in {GIVEN}")
 
 
@@ -72,13 +72,13 @@ class Server:
                 file.write("\n".join(["", *settings, ""]))
             self.restart("fast")
 
-    def ctl(self, *words: str) -> None:
+    def ctl(self, *arguments: str) -> None:
         """``pg_ctl``, as the user that the server runs as."""
-        self.tool("pg_ctl", "-D", self.folder / "data", "-w", *words)
+        self.tool("pg_ctl", "-D", self.folder / "data", "-w", *arguments)
 
     @property
     def user(self) -> str | None:
-        """Whom it runs as, where that is somebody else than who asks."""
+        """The user that it runs as, where that is not the current one."""
         return self._server.system_user or None
 
     @property
@@ -86,10 +86,10 @@ class Server:
         """The folder of its socket."""
         return self.url.partition("host=")[2]
 
-    def tool(self, name: str, *words: object) -> None:
+    def tool(self, name: str, *arguments: object) -> None:
         """One of PostgreSQL's programs, as the user that the server runs as."""
         user: dict[str, Any] = {"user": self.user} if self.user else {}
-        command = [self._bin / name, *map(str, words)]
+        command = [self._bin / name, *map(str, arguments)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=90, **user)
 
     def stop(self, how: str = "immediate") -> None:
@@ -132,7 +132,7 @@ class Standby:
         self.start()
 
     def start(self) -> None:
-        """It follows, if there is somebody to follow."""
+        """It follows the primary, if there is one."""
         asks = f'-h "" -k {self.folder} -c synchronous_standby_names='
         self._ctl("-l", self.folder / "log", "-o", asks, "start")
 
@@ -150,8 +150,8 @@ class Standby:
             f"postgresql://postgres@/{name}?host={self._primary.socket},{self.folder}&target_session_attrs=read-write"
         )
 
-    def _ctl(self, *words: object) -> None:
-        self._primary.tool("pg_ctl", "-D", self.folder / "data", "-w", *words)
+    def _ctl(self, *arguments: object) -> None:
+        self._primary.tool("pg_ctl", "-D", self.folder / "data", "-w", *arguments)
 
 
 @cache

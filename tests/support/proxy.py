@@ -10,17 +10,17 @@ from tests.support.door import Door
 
 
 class Proxy(Door):
-    """Hands everything on to the server until it is told to ``lose`` answers."""
+    """Passes everything on to the server, except answers that it is to ``lose``."""
 
     def __init__(self, target: str) -> None:
-        self._words, self._left, self.lost = b"", 0, 0
+        self._text, self._losses_left, self.lost = b"", 0, 0
         self.admits = True
-        """False: who is connected stays so, and nobody else is let in."""
+        """False: connected clients stay connected, and no new one is accepted."""
         super().__init__(target)
 
-    def lose(self, words: str, times: int = 1) -> None:
+    def lose(self, text: str, times: int = 1) -> None:
         """Of the next ``times`` statements that hold ``words`` the answers are lost, and their connections with them."""
-        self._words, self._left = words.encode(), times
+        self._text, self._losses_left = text.encode(), times
 
     def serve(self, client: socket.socket) -> None:
         """Both ways at once."""
@@ -35,14 +35,14 @@ class Proxy(Door):
             client.close()
             return
         doomed = threading.Event()
-        for one, other, watches in ((client, server, True), (server, client, False)):
-            threading.Thread(target=self._pump, args=(one, other, doomed, watches), daemon=True).start()
+        for source, target, watches in ((client, server, True), (server, client, False)):
+            threading.Thread(target=self._pump, args=(source, target, doomed, watches), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, doomed: threading.Event, watches: bool) -> None:
         try:
             while data := source.recv(65536):
-                if watches and self._left and self._words in data:
-                    self._left -= 1
+                if watches and self._losses_left and self._text in data:
+                    self._losses_left -= 1
                     doomed.set()
                 elif doomed.is_set() and not watches:
                     self.lost += 1  # the server has answered, so it has committed

@@ -19,7 +19,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived. ``connection`` is the number of the connection that it came on, from 1."""
+    """A request that arrived. ``connection`` is the number of the connection that it came on, from 1."""
 
     method: str
     target: str
@@ -53,9 +53,9 @@ class RawServer:
     @staticmethod
     def http(status: int, body: bytes = b"", **headers: str) -> bytes:
         """A whole reply; ``content_length="5"`` overrides the true one."""
-        named = {"content-type": "application/json", "content-length": str(len(body))}
-        named |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value != "none")
+        all_headers = {"content-type": "application/json", "content-length": str(len(body))}
+        all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items() if value != "none")
         return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + body
 
     @classmethod
@@ -94,9 +94,9 @@ class RawServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
-            for one in self._open:
+            for connection in self._open:
                 with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
             thread.join(5)
 

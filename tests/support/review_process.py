@@ -43,12 +43,12 @@ class Review:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        _, told = self.process.communicate(timeout=90)
-        return self.process.returncode, told
+        _, stderr = self.process.communicate(timeout=90)
+        return self.process.returncode, stderr
 
 
 @contextmanager
-def reviewing(room: Showroom) -> Iterator[Review]:
+def start_review(room: Showroom) -> Iterator[Review]:
     review = Review(room.folder.path)
     try:
         yield review

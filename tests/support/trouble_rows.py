@@ -60,8 +60,8 @@ def account(concurrency: int, seed: int, law: Law) -> Iterator[Figure]:
     passed = pass_through(lambda rng: Service(rng, at_once=10), seed=seed, concurrency=concurrency, law=law)
     ideal = 300 * 0.7 / 10
     yield Figure("x ideal", passed.seconds / ideal, 1.25 + 1.0 / ideal)
-    told = [text for name, text in passed.notes if name == "slowed"]
-    yield Figure("not told", float("slowed by the service: 10 jobs at once (429)" not in told), 0.0)
+    slowed_notes = [text for name, text in passed.notes if name == "slowed"]
+    yield Figure("not told", float("slowed by the service: 10 jobs at once (429)" not in slowed_notes), 0.0)
     yield Figure("not in the bar", float(not passed.slowed.startswith("slowed by the service: 10 jobs at once")), 0.0)
 
 
@@ -168,7 +168,7 @@ def thought_about(seed: int, law: Law) -> Iterator[Figure]:
     yield Figure("x calm", passed.seconds / usual, (usual + 1.0 + 5.0) / usual)
 
 
-def outage(what: str, gets: str, seed: int, law: Law) -> Iterator[Figure]:
+def outage(answer: str, gets: str, seed: int, law: Law) -> Iterator[Figure]:
     """The service is gone for 60 s in a run of 1,000 jobs. ``gets``: do the free calls answer meanwhile?"""
 
     begins = 5.0 + Random(seed).uniform(
@@ -176,7 +176,7 @@ def outage(what: str, gets: str, seed: int, law: Law) -> Iterator[Figure]:
     )  # anywhere in a wave: at its crest no place is free, and nothing happens
 
     def befalls(now: float) -> str | None:
-        return what if begins <= now < begins + 60.0 else None
+        return answer if begins <= now < begins + 60.0 else None
 
     def make(rng: Random) -> Service:
         return Service(rng, befalls=befalls, probes=lambda now: gets == "fine" or befalls(now) is None, runs=2.0)
@@ -198,8 +198,8 @@ def night(jobs: int, most: float, seed: int, law: Law) -> Iterator[Figure]:
             if now >= 3600.0 * hours[0] - 1800.0:
                 hours[0] += 1
                 return 300.0
-            drawn = dice.random()
-            return 1.0 if drawn < 0.01 else "lost" if drawn < 0.02 else None
+            draw = dice.random()
+            return 1.0 if draw < 0.01 else "lost" if draw < 0.02 else None
 
         return Service(rng, befalls=befalls, runs=40.0)
 

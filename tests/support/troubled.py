@@ -118,10 +118,10 @@ class Service:
             return "bare" if self.retry_after is None else self.limit.retry_after()
         return None
 
-    def _answer(self, answer: Answer, asked: float, ends: float) -> SubmitEvent:
+    def _answer(self, answer: Answer, asked_at: float, ends: float) -> SubmitEvent:
         at = trio.current_time()
         if answer is None:
-            self.accepted.append(asked)
+            self.accepted.append(asked_at)
             self._count += 1
             return Accepted(at, Handle(f"req-{self._count} {ends!r}"))
         if answer in {"lost", "hang", "page", "sunk"}:
@@ -129,7 +129,7 @@ class Service:
             return Lost(at, Problem(Kind.LOST, "no answer"))
         if answer == "unreachable":
             return Declined(at, Problem(Kind.UNREACHABLE, "connection refused"))
-        self.refused.append(asked)
+        self.refused.append(asked_at)
         due = at + answer if isinstance(answer, float) else 0.0
         return Declined(at, Problem(Kind.THROTTLED, "the service asks to slow down", 429), due)
 
@@ -188,7 +188,7 @@ class Passed:
     governor: Governor
     slowed: str
     """What the report would say; empty where nothing slowed the run."""
-    told: list[tuple[str, dict[str, object]]]
+    slowed_notes: list[tuple[str, dict[str, object]]]
     """The notes about that, with their numbers."""
 
     @property
@@ -219,7 +219,7 @@ def pass_through(
     """A whole run of the real pool. ``before`` jobs are bought first, then a person thinks for ``thinks`` seconds, which do
     not count. ``meanwhile`` is an async function that runs beside it; ``law`` makes another pace of POSTs than ours.
     """
-    found: list[Passed] = []
+    outcomes: list[Passed] = []
     clock = trio.testing.MockClock(autojump_threshold=0)
 
     async def main() -> None:
@@ -237,7 +237,7 @@ def pass_through(
         checkpoint = MemoryCheckpoint([make_line(n) for n in range(1, jobs + 1)])
         pool = Pool(service, checkpoint, Disk(), watcher, governor, trio.current_time, Random(seed + 2), price=40_000)
         pool.approval = Approval(range(1, jobs + 1))
-        began = service.now()
+        started_at = service.now()
         with trio.fail_after(limit):
             async with anyio.create_task_group() as beside:
                 if meanwhile is not None:
@@ -246,15 +246,19 @@ def pass_through(
                     await run_all(pool, await checkpoint.list_planned(0, before))
                     await trio.sleep(thinks)
                 await run_all(pool)
-                seconds = service.now() - began - (thinks if before else 0.0)
+                seconds = service.now() - started_at - (thinks if before else 0.0)
                 beside.cancel_scope.cancel()
         states = checkpoint.counts().by_state
-        told = [(name, d) for (name, _), d in zip(watcher.notes, watcher.details, strict=True) if "slowed" in name]
+        slowed_notes = [
+            (name, d) for (name, _), d in zip(watcher.notes, watcher.details, strict=True) if "slowed" in name
+        ]
         slowed = str(governor.outlook.slowed_in_all or "")
-        found.append(Passed(seconds, service, states, governor.switch.halted, watcher.notes, governor, slowed, told))
+        outcomes.append(
+            Passed(seconds, service, states, governor.switch.halted, watcher.notes, governor, slowed, slowed_notes)
+        )
 
     in_one_order(lambda: trio.run(main, clock=clock))
-    return found[0]
+    return outcomes[0]
 
 
 def in_one_order(run: Callable[[], object]) -> None:

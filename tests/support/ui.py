@@ -41,8 +41,8 @@ class Ui:
         self.token = parts.path.strip("/")
         self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=90, trust_env=False)
 
-    def call(self, path: str, **told: Any) -> httpx.Response:
-        return self.http.post(f"api/{path}", json=told)
+    def call(self, path: str, **payload: Any) -> httpx.Response:
+        return self.http.post(f"api/{path}", json=payload)
 
     def put(self, draft: str, content: bytes, name: str, *, inside: bool = False) -> httpx.Response:
         query = {"name": name, "inside": "1" if inside else "0"}
@@ -60,10 +60,10 @@ class Ui:
         """Wait until a step is done."""
         end = time.monotonic() + seconds
         while True:
-            told = self.http.get(f"api/drafts/{draft}/state", params={"step": step}).json()
-            if told["stand"] == "done":
-                return dict(told)
-            assert told["stand"] == "working", (told, self.log(draft, step))
+            reply = self.http.get(f"api/drafts/{draft}/state", params={"step": step}).json()
+            if reply["stand"] == "done":
+                return dict(reply)
+            assert reply["stand"] == "working", (reply, self.log(draft, step))
             assert time.monotonic() < end
             time.sleep(0.05)
 
@@ -81,10 +81,12 @@ class Ui:
 
 def clean(home: Path) -> dict[str, str]:
     """No token of this machine, and a home folder of the test's own."""
-    kept = {name: value for name, value in os.environ.items() if "RUNCOMFY" not in name and "PROXY" not in name.upper()}
-    kept.pop("YOUR_API_TOKEN", None)
-    kept.pop("XDG_CONFIG_HOME", None)
-    return {**kept, "HOME": str(home)}
+    inherited = {
+        name: value for name, value in os.environ.items() if "RUNCOMFY" not in name and "PROXY" not in name.upper()
+    }
+    inherited.pop("YOUR_API_TOKEN", None)
+    inherited.pop("XDG_CONFIG_HOME", None)
+    return {**inherited, "HOME": str(home)}
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _HOSTS = (SLACK_HOOKS, SLACK, SLACK_FILES, TEAMS, TELEGRAM)
 
 
 @dataclass(frozen=True)
-class Said:
+class VendorRequest:
     """One request as it came out of TLS."""
 
     host: str
@@ -53,7 +53,7 @@ class Vendors:
 
     proxy: str
     authority: Path
-    came: list[Said] = field(default_factory=list)
+    received: list[VendorRequest] = field(default_factory=list)
     refuses: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     @property
@@ -65,20 +65,20 @@ class Vendors:
             "SSL_CERT_FILE": str(self.authority),
         }
 
-    def answer(self, said: Said) -> tuple[int, bytes]:
-        refusal = next((told for end, told in self.refuses.items() if said.path.endswith(end)), None)
-        status, told = refusal or (202 if said.host == TEAMS else 200, _success(said, len(self.came)))
-        return status, told if isinstance(told, bytes) else json.dumps(told).encode()
+    def answer(self, request: VendorRequest) -> tuple[int, bytes]:
+        refusal = next((content for end, content in self.refuses.items() if request.path.endswith(end)), None)
+        status, content = refusal or (202 if request.host == TEAMS else 200, _make_success(request, len(self.received)))
+        return status, content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
-def _success(said: Said, count: int) -> Any:
-    if said.host == SLACK_HOOKS:
+def _make_success(request: VendorRequest, count: int) -> Any:
+    if request.host == SLACK_HOOKS:
         return b"ok"
-    if said.host == TEAMS:
+    if request.host == TEAMS:
         return b""
-    if said.host == SLACK_FILES:
-        return f"OK - {len(said.body)}".encode()
-    if said.host == TELEGRAM:
+    if request.host == SLACK_FILES:
+        return f"OK - {len(request.body)}".encode()
+    if request.host == TELEGRAM:
         return {"ok": True, "result": {"message_id": count, "chat": {"id": 987654321, "type": "private"}}}
     return {
         "/api/chat.postMessage": {"ok": True, "channel": "C0123456789", "ts": "1503435956.000247"},
@@ -88,11 +88,11 @@ def _success(said: Said, count: int) -> Any:
             "file_id": f"F{count}",
         },
         "/api/files.completeUploadExternal": {"ok": True, "files": [{"id": "F0", "title": "a picture"}]},
-    }[said.path]
+    }[request.path]
 
 
 @contextmanager
-def vendors(folder: Path) -> Iterator[Vendors]:
+def run_vendors(folder: Path) -> Iterator[Vendors]:
     """They listen; the certificate of their authority lies in ``folder``."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -116,9 +116,9 @@ def vendors(folder: Path) -> Iterator[Vendors]:
         def do_POST(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            said = Said(self.host, parts.path, parts.query, self.headers.get("Content-Type", ""), body)
-            here.came.append(said)
-            status, content = here.answer(said)
+            request = VendorRequest(self.host, parts.path, parts.query, self.headers.get("Content-Type", ""), body)
+            here.received.append(request)
+            status, content = here.answer(request)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -8,7 +8,7 @@ from pathlib import Path
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.web.run_folders import run_id
-from tests.support.cli import inside, manifest, on, rows, start, until
+from tests.support.cli import manifest, on, rows, run_cli, start, until
 from tests.support.ui import browsing
 
 
@@ -32,5 +32,5 @@ def test_a_hundred_marks_beside_three_hundred_purchases_are_all_kept(tmp_path: P
         assert (buying.returncode, it.ledger()["accepted"]) == (0, 300)
     assert beside > 50, "the purchases were over too soon to tell anything"
     assert {job: (mark.verdict.value, mark.note) for job, mark in FolderDecisions(run).all().items()} == wanted
-    assert inside("results", str(run), cwd=tmp_path).returncode == 0
+    assert run_cli("results", str(run), cwd=tmp_path).returncode == 0
     assert {note for _, note in wanted.values()} <= {row["result_note"] for row in rows(run)}
