@@ -10,7 +10,7 @@ from io import BufferedWriter
 from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from .core.typed import quote_word, format_command
+from .core.typed import format_command, quote_word
 from .core.words import pluralize
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id_column
@@ -269,7 +269,8 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
         return RunFolder(shorten_path(matching[0]))
     if given.is_dir():
         raise NotFoundError(
-            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {format_command('runs')}"
+            f"{given} is not a run's folder: it has no checkpoint.sqlite",
+            hint=f"see yours with: {format_command('runs')}",
         )
     raise NotFoundError(
         f"there is no run for {run} (looked for {build_run_folder(given, out).checkpoint})",

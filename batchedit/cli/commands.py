@@ -214,7 +214,9 @@ def results(ctx: click.Context, /, run: str, format_name: str | None, to: str | 
         log_lines.write_line(f"warning: {text}", "warning")
 
     path, steps = Path(to) if to else None, make_steps(ctx)
-    click.echo(to_one_line(write_results(run, read_given_options(ctx), kind=format_name, to=path, warn=warn, steps=steps)))
+    click.echo(
+        to_one_line(write_results(run, read_given_options(ctx), kind=format_name, to=path, warn=warn, steps=steps))
+    )
     return 0
 
 

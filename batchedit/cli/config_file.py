@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import quote_word, format_command
+from ..core.typed import format_command, quote_word
 from ..core.visible import to_one_line
 from . import log_lines
 from .options import ALL_KEYS, CONFIG_NAME, HEADINGS, KEYS_OF_UNNAMED_FILE, LIMIT_KEYS, Setting

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..commands.live import LiveState
 from ..core.model import State
-from ..core.money import format_usd, label_play, format_sums
+from ..core.money import format_sums, format_usd, label_play
 from ..core.visible import to_one_line
 from ..core.words import format_duration, pluralize
 from ..results.report import UNDER_WAY
@@ -65,7 +65,10 @@ def format_watch_screen(live_state: LiveState, *, play: bool = False) -> list[st
         f"  money     {money_text}{cap_text}{label_play(play)}",
         *format_live_state(live_state),
     ]
-    return [*main_lines, *(to_one_line(f"  picture   {picture.get('file')}") for picture in live_state.last_pictures[-3:])]
+    return [
+        *main_lines,
+        *(to_one_line(f"  picture   {picture.get('file')}") for picture in live_state.last_pictures[-3:]),
+    ]
 
 
 def _format_clock(at: float | None) -> str:

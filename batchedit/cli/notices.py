@@ -16,7 +16,7 @@ from ..commands.store import has_other_workers, is_first_to_tell
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
-from ..core.typed import quote_word, format_command
+from ..core.typed import format_command, quote_word
 from ..core.visible import as_lines
 from ..core.words import pluralize
 from ..results.report import Report, list_next_steps

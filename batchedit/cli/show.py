@@ -18,7 +18,7 @@ from ..commands.doubts import Doubt
 from ..commands.quote import Quote
 from ..commands.runs import RUNNING, ListedRun
 from ..core.model import InvalidLine, State
-from ..core.money import format_usd, label_play, label_sums, format_sums
+from ..core.money import format_sums, format_usd, label_play, label_sums
 from ..core.typed import format_command
 from ..core.visible import as_lines, to_one_line
 from ..core.words import format_duration, pluralize
@@ -62,7 +62,10 @@ def _list_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.again:
         yield "in doubt", f"{pluralize(plan.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if plan.twins:
-        yield "twins", f"{pluralize(plan.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
+        yield (
+            "twins",
+            f"{pluralize(plan.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each",
+        )
     if plan.beyond:
         yield "beyond --limit", pluralize(plan.beyond, "picture")
     if plan.left_out:
@@ -137,7 +140,9 @@ def _format_picture_counts(plan: Plan) -> str:
 
 
 def _format_edits(plan: Plan) -> str:
-    edit_texts = [f"{format_row_label(plan.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in plan.edits[:5]]
+    edit_texts = [
+        f"{format_row_label(plan.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in plan.edits[:5]
+    ]
     return "; ".join(edit_texts) + ("; …" if plan.edited > len(edit_texts) else "")
 
 
@@ -300,7 +305,9 @@ def format_canary(canary: CanaryReport, run: Path, *, play: bool = False) -> str
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
-        lines.append(f"  look      {run}/files, or as a page, from another terminal: {format_command('gallery', shorten_path(run))}")
+        lines.append(
+            f"  look      {run}/files, or as a page, from another terminal: {format_command('gallery', shorten_path(run))}"
+        )
     lines += [f"  problem   {label_sums(problem, play=play)}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 
@@ -315,7 +322,9 @@ def format_doubt_report(report: DoubtReport) -> str:
         if count:
             lines.append(f"{pluralize(count, 'job')} {outcome}")
     if not report.open:
-        collect_lines = [f"  → to collect: {format_command('fetch', report.folder, *report.store)}"] if report.adopted else []
+        collect_lines = (
+            [f"  → to collect: {format_command('fetch', report.folder, *report.store)}"] if report.adopted else []
+        )
         return as_lines([*lines, "nothing is in doubt or uncollected", *collect_lines])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
@@ -357,7 +366,9 @@ def _list_doubt_commands(
 
 def _format_adopt_command(report: DoubtReport, doubt: Doubt) -> str:
     """The command that adopts the job, with ``ID`` in place of the id, which is not known here."""
-    return format_command("doubt", report.folder, "--request-id", f"{_name_for_command(doubt, report)}=ID", *report.store)
+    return format_command(
+        "doubt", report.folder, "--request-id", f"{_name_for_command(doubt, report)}=ID", *report.store
+    )
 
 
 def _name_row(doubt: Doubt) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..core.typed import quote_word, format_command
+from ..core.typed import format_command, quote_word
 from ..core.visible import to_one_line
 from ..core.words import pluralize
 from .commands import make_default_steps
@@ -57,7 +57,9 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     written_manifest = write_manifest(
         product_sources.read_products(), path, template=prompt, force=force, steps=make_default_steps()
     )
-    click.echo(to_one_line(f"{path}: {pluralize(written_manifest.rows, 'row')} with {', '.join(written_manifest.columns)}"))
+    click.echo(
+        to_one_line(f"{path}: {pluralize(written_manifest.rows, 'row')} with {', '.join(written_manifest.columns)}")
+    )
     for note in product_sources.notes:
         click.echo(to_one_line(f"  note: {note}"))
     roots = [word for root in product_sources.image_roots for word in ("--image-root", root)]
@@ -66,7 +68,9 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
             f"  → look at it, then rehearse it, nothing is bought: {format_command('run', path, *roots, '--sandbox')}"
         )
     )
-    click.echo(to_one_line(f"  → count and price it:                             {format_command('plan', path, *roots)}"))
+    click.echo(
+        to_one_line(f"  → count and price it:                             {format_command('plan', path, *roots)}")
+    )
     return 0
 
 
@@ -160,7 +164,9 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     for name, value, origin in listed_settings:
         click.echo(to_one_line(f"  {name:<20}{'-' if value is None else format_toml(value):<40}  {origin}"))
     if folder is not None:
-        click.echo(to_one_line(f"  → to use them again with any manifest: --config {quote_word(folder / 'settings.toml')}"))
+        click.echo(
+            to_one_line(f"  → to use them again with any manifest: --config {quote_word(folder / 'settings.toml')}")
+        )
     return 0
 
 

@@ -19,7 +19,7 @@ from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import to_plain_usd
 from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
-from ..core.steps import Steps, report_progress, no_steps
+from ..core.steps import Steps, no_steps, report_progress
 from ..core.typed import format_command
 from ..core.words import pluralize
 from ..images.features import Album, to_thumb_name
@@ -78,7 +78,9 @@ def deliver(
         current_decisions = decisions.all()
         with steps("reading the run") as on_progress:
             gallery_rows = run.checkpoint.read_gallery_rows(on_progress)
-        chosen = [(card, record) for card in gallery_rows if (record := _find_approved(card, current_decisions)) is not None]
+        chosen = [
+            (card, record) for card in gallery_rows if (record := _find_approved(card, current_decisions)) is not None
+        ]
         review_progress = count_progress(gallery_rows, current_decisions)
         if not chosen:
             raise UsageError(
@@ -197,7 +199,9 @@ def list_prints(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: For
             thumbs / to_thumb_name(file.sha256) if file.width else None,
             Path(file.path).name,
             " · ".join(
-                part for part in (describe_row(form, card.row, card.id), record.job.size, f"v{record.job.version}") if part
+                part
+                for part in (describe_row(form, card.row, card.id), record.job.size, f"v{record.job.version}")
+                if part
             ),
         )
         for card, record in chosen

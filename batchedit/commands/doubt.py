@@ -77,7 +77,9 @@ async def doubt(
     bought = None
     if pasted:
         async with reopen_session(run_name, given, host, "doubt") as run:
-            async with make_asking_client(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
+            async with make_asking_client(
+                run.settings, run.service, run.model, ObserverGroup(host.observers())
+            ) as client:
                 form, hint = read_form_of_run(run.checkpoint, folder), _build_hint(folder, run.checkpoint)
                 note_purchase(run.checkpoint, run.settings, host.environ, run.service.explain_other_service)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
@@ -90,7 +92,11 @@ async def doubt(
                 host.say(f"{written_off:,} written off")
             bought = await _buy_again(run, doubting.pick_to_buy(_list_doubts(run.checkpoint, folder), buy_again))
     with open_for_reading(folder.checkpoint) as checkpoint:
-        doubts, room, store = _list_doubts(checkpoint, folder), format_cap_option(checkpoint, 1), build_store_words(checkpoint)
+        doubts, room, store = (
+            _list_doubts(checkpoint, folder),
+            format_cap_option(checkpoint, 1),
+            build_store_words(checkpoint),
+        )
         play = is_play(checkpoint)
     return DoubtReport(folder.path, doubts, adopted, written_off, bought, room, play, store)
 

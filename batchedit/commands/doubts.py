@@ -18,7 +18,7 @@ from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
 from ..core.words import pluralize
 from ..ledger.book import Book, Checkpoint
-from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_row
+from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_row
 from ..manifest.rows import Form
 from ..runcomfy.client import Client
 from ..runcomfy.ids import parse_request_id
@@ -49,7 +49,12 @@ def list_doubts(checkpoint: Book, form: Form) -> list[Doubt]:
     rows = checkpoint.find_rows(record.id for record in records)
     replies = checkpoint.read_lost_replies()
     doubts = [
-        Doubt(record, _to_sheet_rows(rows.get(record.id, ()), form), replies.get(record.job.key, ""), choose_row_word(form))
+        Doubt(
+            record,
+            _to_sheet_rows(rows.get(record.id, ()), form),
+            replies.get(record.job.key, ""),
+            choose_row_word(form),
+        )
         for record in records
     ]
     return sorted(doubts, key=lambda doubt: (doubt.rows[0][0] if doubt.rows else 0, doubt.record.id))
@@ -76,7 +81,9 @@ def pick_doubts(doubts: Sequence[Doubt], names: Iterable[str], hint: str = "") -
             chosen[matches[0].record.id] = matches[0]
         elif matches:
             options = ", ".join(d.record.job.name for d in matches)
-            problems.append(f"{matches[0].word} {name} has {pluralize(len(matches), 'such job')}: name one of {options}")
+            problems.append(
+                f"{matches[0].word} {name} has {pluralize(len(matches), 'such job')}: name one of {options}"
+            )
         else:
             problems.append(f"{name}: no job in doubt or uncollected")
     if problems:

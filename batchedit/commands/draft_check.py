@@ -17,7 +17,7 @@ from ..jobs.expand import Expander
 from ..ledger.findings import Finding, Findings
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Manifest, Row
-from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_row
+from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_row
 from ..planning.plan import Plan
 from ..planning.recipe import make_recipe
 from ..run_folder import open_source

@@ -90,7 +90,9 @@ def _format_row(manifest: Manifest, row: Row | BadRow) -> dict[str, Any]:
     number = to_sheet_row(manifest.form, row.number)
     if isinstance(row, BadRow):
         return {"row": number, "bad": row.reason, "cells": []}
-    cells = [truncate_text(to_cell_text(row.cells.get(column)), _LONGEST_CELL) for column in manifest.columns[:SHOWN_COLUMNS]]
+    cells = [
+        truncate_text(to_cell_text(row.cells.get(column)), _LONGEST_CELL) for column in manifest.columns[:SHOWN_COLUMNS]
+    ]
     return {"row": number, "bad": "", "cells": cells}
 
 
@@ -156,7 +158,11 @@ def _list_unused_columns(manifest: Manifest, recipe: Recipe, inputs: Sequence[di
     """Columns that no input, prompt or file name uses."""
     used = {input_["column"] for input_ in inputs} | {find_id_column(recipe.id_column, manifest.columns)}
     names_in_prompt = set(re.findall(r"\{\s*([^{}]+?)\s*\}", recipe.prompt or ""))
-    used |= {column for column in manifest.columns if normalize_name(column) in {normalize_name(name) for name in names_in_prompt}}
+    used |= {
+        column
+        for column in manifest.columns
+        if normalize_name(column) in {normalize_name(name) for name in names_in_prompt}
+    }
     return [column for column in manifest.columns if column not in used]
 
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from ..core.errors import ManifestError
 from ..disk import replace_atomically
-from ..manifest.cells import to_json_text, to_cell_text
+from ..manifest.cells import to_cell_text, to_json_text
 from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import to_sheet_row
@@ -147,7 +147,8 @@ def _write_lines(file: TextIO, manifest: Manifest, edits: Edits) -> None:
         file.write("\n" * (number - line))
         line = number + 1
         file.write(
-            (_format_bad_row(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells))) + "\n"
+            (_format_bad_row(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells)))
+            + "\n"
         )
 
 

@@ -78,7 +78,9 @@ def _split_prompt(recipe: Recipe, cells: dict[str, Any], prompt: str) -> list[tu
     template = recipe.prompt
     if template is None:
         column = recipe.mapping.get("prompt") or next((name for name in cells if normalize_name(name) == "prompt"), "")
-        template = to_cell_text(cells.get(column)).replace("{{", "{").replace("}}", "}")  # a cell's {{Title}} is {Title}
+        template = (
+            to_cell_text(cells.get(column)).replace("{{", "{").replace("}}", "}")
+        )  # a cell's {{Title}} is {Title}
         if "{" not in template:
             return [(prompt, False)]
     by_plain = {normalize_name(name): name for name in reversed(list(cells))}

@@ -12,14 +12,14 @@ from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
 from ..core.review import GalleryRow
-from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
 from ..core.words import pluralize
 from ..disk import is_inside
 from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Form, Manifest, Row
-from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_flags, to_sheet_row
+from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_flags, to_sheet_row
 from ..results.files import write_all_results
 from ..review.checks import Subject, flag_pictures
 from ..review.page import render_gallery, write_page
@@ -48,7 +48,9 @@ class GalleryData:
         """The page with the current decisions."""
         about = {**self.about, "mode": "review" if served else "static", "seq": decisions.last_seq() if served else 0}
         with steps("making the page") as on_progress:
-            data = build_payload(self.gallery_rows, self.table, self.features, self.flags, decisions.all(), about, on_progress)
+            data = build_payload(
+                self.gallery_rows, self.table, self.features, self.flags, decisions.all(), about, on_progress
+            )
             return render_gallery(data, served=served)
 
 
@@ -98,8 +100,13 @@ def gather_gallery(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as on_progress:
-        sheet_cards = [to_sheet_card(card, form) for card in report_progress(gallery_rows, on_progress, 2 * len(gallery_rows))]
-        flags = flag_pictures(_list_subjects(gallery_rows, lambda done, _: on_progress(len(gallery_rows) + done, 2 * len(gallery_rows))), features)
+        sheet_cards = [
+            to_sheet_card(card, form) for card in report_progress(gallery_rows, on_progress, 2 * len(gallery_rows))
+        ]
+        flags = flag_pictures(
+            _list_subjects(gallery_rows, lambda done, _: on_progress(len(gallery_rows) + done, 2 * len(gallery_rows))),
+            features,
+        )
     if not _has_all_pictures(run, gallery_rows):
         flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):

@@ -22,7 +22,7 @@ from ..ledger.register import is_mine
 from ..ledger.values import IsShown
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Row
-from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
+from ..manifest.rownames import choose_row_word, to_row_index, to_sheet_flags, to_sheet_row
 from ..planning.recipe import list_run_roots
 from ..review.payload import Table, build_payload
 from ..run_folder import RunFolder, read_form_of_run
@@ -113,7 +113,9 @@ def _make_filter(show: str, decisions: Mapping[int, PictureDecision]) -> IsShown
     return lambda _job, _state: True
 
 
-def _count_other_pages(run: LocalSession, gallery_rows: Sequence[GalleryRow], decisions: Mapping[int, PictureDecision]) -> dict[str, int]:
+def _count_other_pages(
+    run: LocalSession, gallery_rows: Sequence[GalleryRow], decisions: Mapping[int, PictureDecision]
+) -> dict[str, int]:
     """How far the review is on all other pages."""
     current_jobs = {record.id for record in list_current_pictures(gallery_rows)}
     decided = [job for job, decision in decisions.items() if decision.verdict and job not in current_jobs]

@@ -56,7 +56,9 @@ def describe_unknown_run(folder: RunFolder, given: Given, environ: Mapping[str, 
     with open_for_reading(folder.checkpoint) as checkpoint:
         if given.get("mine") or is_mine(checkpoint, folder.path, environ):
             return ""
-        left_out = [to_option_name(name) for name in list_ignored_settings(Settings.load(checkpoint.get("settings") or "{}"))]
+        left_out = [
+            to_option_name(name) for name in list_ignored_settings(Settings.load(checkpoint.get("settings") or "{}"))
+        ]
     restrictions = f" (not its {', '.join(left_out)})" if left_out else ""
     return (
         f"the run in {folder.path} is not known to be yours: another person, another machine or an older batchedit made it. "

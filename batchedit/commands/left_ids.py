@@ -52,7 +52,9 @@ async def rescue_to_files(
         with CancelScope(shield=True):
             left = await to_thread.run_sync(writer.close, CLOSE_SECONDS)
         if left:
-            problem = f"{pluralize(left, 'id of a bought job', 'ids of bought jobs')} could not be put into {objects.url}"
+            problem = (
+                f"{pluralize(left, 'id of a bought job', 'ids of bought jobs')} could not be put into {objects.url}"
+            )
             observer.note("ids_kept_here", f"{problem}: keep {folder / ACCEPTED_FILE} until a command here has read it")
 
 

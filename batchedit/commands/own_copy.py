@@ -7,7 +7,7 @@ from pathlib import Path
 from ..core.errors import ManifestError, NotFoundError
 from ..ledger.book import Book
 from ..manifest.read import choose_ending
-from ..run_folder import RunFolder, hash_file, read_form_of_run, explain_how_to_start
+from ..run_folder import RunFolder, explain_how_to_start, hash_file, read_form_of_run
 
 
 def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:

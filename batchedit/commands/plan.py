@@ -17,7 +17,7 @@ from ..planning.gone_runs import list_gone
 from ..planning.intake import IntakeRequest, make_state_lookup, survey_manifest
 from ..planning.plan import Plan, add_gone_warning, add_sample
 from ..planning.previous import load_previous_run
-from ..run_folder import RunFolder, find_run_folder, find_gone_runs, open_source
+from ..run_folder import RunFolder, find_gone_runs, find_run_folder, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
@@ -51,7 +51,9 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     folder = find_run_folder(Path(name or source), settings, register)
     with open_service(settings, folder, host.environ, host.warn, only_asks=True) as service:
         result = await _make_plan(source, settings, host, manifest, register, folder, service)
-    return add_gone_warning(result, _list_gone(Path(name or source), settings, register, folder) if result.to_buy else [])
+    return add_gone_warning(
+        result, _list_gone(Path(name or source), settings, register, folder) if result.to_buy else []
+    )
 
 
 def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
@@ -106,7 +108,9 @@ async def _make_plan(
         sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
         with host.step(CHECKING_ROWS) as on_progress:
-            plan = add_sample(await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample)
+            plan = add_sample(
+                await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample
+            )
     price, price_source, charged_before = settings.price or 0, "--price", previous.top_price
     if settings.price is None:
         charged_before = max(charged_before, register.find_cost(settings.service, settings.model))

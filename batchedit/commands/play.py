@@ -70,7 +70,9 @@ def explain_store_refusal(
     """Why this process can't buy in the run of a store at this moment; None if it can."""
     if settings.sandbox or not facts.get("store"):
         return None
-    return BoughtFrom(settings.service, own_sandbox=is_play(facts)).explain_refusal(run, identify_seller(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_play(facts)).explain_refusal(
+        run, identify_seller(settings, environ)
+    )
 
 
 def is_play(facts: FactReader) -> bool:

@@ -242,7 +242,9 @@ def _describe_unmatched_id(location: str, entry: RescuedId, stays_where: str) ->
     )
 
 
-def _keep_as_orphan(ledger: PostgresLedger, entry: RescuedId, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _keep_as_orphan(
+    ledger: PostgresLedger, entry: RescuedId, record: Record | None, warn: Callable[[str], None]
+) -> bool:
     if record is not None:
         try:
             ledger.keep_orphan(record._replace(submitted_at=entry.submitted_at or record.submitted_at), entry.event)

@@ -88,7 +88,9 @@ async def retry(run_name: str, given: Given, host: Host, request: RetryRequest) 
     """Buy the failed and cancelled jobs that ``request`` selects. These are new purchases, priced and asked about as such."""
     async with reopen_session(run_name, given, host, "retry") as run:
         form = read_form_of_run(run.checkpoint, run.folder)
-        choice = choose_retries(run.checkpoint, replace(request, rows=[to_row_index(form, row) for row in request.rows]))
+        choice = choose_retries(
+            run.checkpoint, replace(request, rows=[to_row_index(form, row) for row in request.rows])
+        )
         if not choice.parts:
             written_off = [to_sheet_row(form, row) for row in choice.rows_written_off]
             raise _explain_nothing_to_retry(run, replace(choice, rows_written_off=written_off), request)

@@ -120,4 +120,6 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
         decisions_table = run.checkpoint.decisions
         taken_in = decisions_table.take_in(decisions, who or _find_login())
         _write_into_results(run)
-        return taken_in, _make_review_status(run, count_progress(run.checkpoint.read_gallery_rows(), decisions_table.all()))
+        return taken_in, _make_review_status(
+            run, count_progress(run.checkpoint.read_gallery_rows(), decisions_table.all())
+        )

@@ -26,7 +26,7 @@ from ..planning.recipe import list_picture_roots, list_run_roots
 from ..planning.run_settings import save_run_settings
 from ..results.files import FILES_URL
 from ..results.report import Report
-from ..run_folder import hash_file, find_run_folder, find_gone_runs, explain_how_to_start, open_source
+from ..run_folder import explain_how_to_start, find_gone_runs, find_run_folder, hash_file, open_source
 from ..settings.model import Settings
 from .file_store import open_objects, upload_pictures
 from .host import Host

@@ -31,7 +31,7 @@ from ..results.report import (
     list_next_commands,
     make_report,
 )
-from ..run_folder import RunFolder, shorten_path, has_never_begun
+from ..run_folder import RunFolder, has_never_begun, shorten_path
 from ..settings.model import SANDBOX
 from .play import is_play
 from .store import need_psycopg

@@ -167,7 +167,9 @@ class LinkProbe:
     async def _send(self, method: str, url: str, headers: dict[str, str], *, whole: bool = False) -> Answer | _Reply:
         async with self._open(method, url, headers) as reply:
             return (
-                reply if isinstance(reply, Answer) else await _read_reply(reply, method, MAX_LINK_BYTES if whole else _PEEK)
+                reply
+                if isinstance(reply, Answer)
+                else await _read_reply(reply, method, MAX_LINK_BYTES if whole else _PEEK)
             )
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
-from ..core.steps import Steps, report_progress, no_steps
+from ..core.steps import Steps, no_steps, report_progress
 from ..disk import SHARED_MODE, replace_atomically
 from ..jobs.html_text import to_text
 from ..jobs.picture_rules import read_rules

@@ -14,7 +14,14 @@ from typing import Any
 from ..core.errors import UsageError
 from ..core.model import LEFT_OUT, CellProblem, InvalidLine, JobKey, ResultLine
 from ..manifest.blank import MAX_PLACEHOLDER_LENGTH, is_blank, is_invisible, is_placeholder, strip_unseen_ends
-from ..manifest.cells import ERROR_FIRST_LETTERS, to_id_text, to_json_text, may_hold_error, to_cell_text, explain_unusable_cell
+from ..manifest.cells import (
+    ERROR_FIRST_LETTERS,
+    explain_unusable_cell,
+    may_hold_error,
+    to_cell_text,
+    to_id_text,
+    to_json_text,
+)
 from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
@@ -286,7 +293,11 @@ class Expander:
         problems: list[CellProblem] | None = None
         for column in self._sent_columns:
             cell = cells.get(column)
-            if isinstance(cell, str) and cell[:1] in ERROR_FIRST_LETTERS and (error_text := explain_unusable_cell(cell)):
+            if (
+                isinstance(cell, str)
+                and cell[:1] in ERROR_FIRST_LETTERS
+                and (error_text := explain_unusable_cell(cell))
+            ):
                 problems = [*(problems or ()), CellProblem(column, "", error_text)]
         return problems
 

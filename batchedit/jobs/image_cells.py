@@ -132,7 +132,9 @@ class Pictures:
         self.pictures_in_row = 0  # set to 0 by the caller for each row
         self.mended_links = Counter[str]()  # share links turned into direct ones, by the store's name
         self.probable_pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
-        self.beyond_rules = dict[str, RowExamples]()  # rows with a local picture that breaks a rule of the model, by the rule
+        self.beyond_rules = dict[
+            str, RowExamples
+        ]()  # rows with a local picture that breaks a rule of the model, by the rule
         self._missing = MissingFiles()
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
@@ -237,7 +239,9 @@ class Pictures:
         if is_folder:
             raise CellError("is a folder; name one picture in it")
         self._missing.add(self.row, self.id, text)
-        raise CellError(f"is neither an https:// link nor a file in {' or '.join(truncate_text(r, 80) for r in self._roots)}")
+        raise CellError(
+            f"is neither an https:// link nor a file in {' or '.join(truncate_text(r, 80) for r in self._roots)}"
+        )
 
     @property
     def missing_file_rows(self) -> RowExamples:
@@ -268,9 +272,7 @@ class Pictures:
         return {FILE: path.as_posix(), SHA256: facts.sha256}
 
     def _note_too_large(self, size: int, facts: _PictureFacts) -> None:
-        problem = (
-            f"is {format_mb(size)}; the service takes a local picture of up to {format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
-        )
+        problem = f"is {format_mb(size)}; the service takes a local picture of up to {format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
         if not facts.shrinkable:
             raise CellError(f"{problem}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
         if not self._shrinks:

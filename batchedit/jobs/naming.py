@@ -17,7 +17,7 @@ from pathvalidate import sanitize_filename
 
 from ..core.errors import UsageError
 from ..manifest.cells import to_cell_text
-from ..manifest.nearest import join_names, find_nearest
+from ..manifest.nearest import find_nearest, join_names
 from .prompt import split_template
 
 DEFAULT = "{id}-{size}-{variant}"

@@ -45,6 +45,8 @@ class Oddities:
         matches = _OTHER_BRACKETS(text)
         return list(
             dict.fromkeys(
-                match.group() for match in matches if normalize_name(next(filter(None, match.groups()))) in self._columns
+                match.group()
+                for match in matches
+                if normalize_name(next(filter(None, match.groups()))) in self._columns
             )
         )

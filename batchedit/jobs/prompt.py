@@ -14,8 +14,8 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..manifest.blank import PLACEHOLDERS
-from ..manifest.cells import to_cell_text, explain_unusable_cell
-from ..manifest.nearest import join_names, find_nearest, normalize_name
+from ..manifest.cells import explain_unusable_cell, to_cell_text
+from ..manifest.nearest import find_nearest, join_names, normalize_name
 from .html_text import to_text
 from .image_cells import CellError
 
@@ -135,4 +135,6 @@ def _find_prompt_column(name: str, columns: tuple[str, ...]) -> str:
         return similar[0]
     suggestion = find_nearest(name, columns)
     hint = f"Did you mean {{{suggestion}}}? " if suggestion else ""
-    raise UsageError(f"--prompt names {{{name}}}, which is no column", hint=f"{hint}Columns: {join_names(columns, 'and')}.")
+    raise UsageError(
+        f"--prompt names {{{name}}}, which is no column", hint=f"{hint}Columns: {join_names(columns, 'and')}."
+    )

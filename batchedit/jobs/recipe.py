@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..core.typed import quote_word
-from ..manifest.nearest import join_names, find_nearest, normalize_name
+from ..manifest.nearest import find_nearest, join_names, normalize_name
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import parse_address
 from .image_cells import CellError
@@ -47,7 +47,9 @@ ID_COLUMNS = (
     *("référence", "réf", "code article", "referencia", "código", "name", "title"),
 )
 """Names of columns that name rows, the likeliest first; the numbers of articles in four languages."""
-_PICTURE_COLUMNS = frozenset(map(normalize_name, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris")))
+_PICTURE_COLUMNS = frozenset(
+    map(normalize_name, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris"))
+)
 _CUT_BY = re.compile(r"[\w ]+([^\w\s\"'.:()-]|\t)[\w ]+(?:\1[\w ]*)+").fullmatch
 SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 
@@ -251,7 +253,8 @@ def _find_picture_column(field: Field, schema: Schema, columns: tuple[str, ...],
 def _find_first_text(columns: tuple[str, ...]) -> str:
     """The first column that is neither a number nor a picture by its name."""
     return next(
-        (c for c in columns if normalize_name(c).strip(". ") not in _NUMBERS and not is_like_image(normalize_name(c))), columns[0]
+        (c for c in columns if normalize_name(c).strip(". ") not in _NUMBERS and not is_like_image(normalize_name(c))),
+        columns[0],
     )
 
 
@@ -261,7 +264,9 @@ def _build_prompt_hint(columns: tuple[str, ...], suggestion: str, texts: tuple[s
     candidates = columns if texts is None else texts
     used_names = COLUMN_WORDS | SIZE_WORDS
     remaining = [
-        c for c in candidates if c != columns[0] and normalize_name(c) not in used_names and not is_like_image(normalize_name(c))
+        c
+        for c in candidates
+        if c != columns[0] and normalize_name(c) not in used_names and not is_like_image(normalize_name(c))
     ]
     if not remaining:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.words import pluralize
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
-from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, find_platform
+from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, find_platform, is_like_image
 from ..manifest.rows import Linked, Manifest, Row
 from .links import find_wrapped_links
 from .prompt import split_template
@@ -73,7 +73,9 @@ def _map_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfor
     exact = len(words)
     words += tuple(filter(is_like_image, reversed(by_plain)))
     for column in dict.fromkeys(by_plain[word] for word in words if word in by_plain):
-        by_name = normalize_name(column.removeprefix("g:")) in words[:exact]  # a column with a similar name may hold any link
+        by_name = (
+            normalize_name(column.removeprefix("g:")) in words[:exact]
+        )  # a column with a similar name may hold any link
         pictures, links, filled = _count_pictures(rows, column, by_name=by_name)
         if pictures and pictures * 2 >= filled:
             recipe = _add_mapping(recipe, field, column, _describe_cells(pictures, links, len(rows)))

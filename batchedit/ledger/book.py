@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
-from ..core.review import Conflict, ImportedDecision, GalleryRow, PictureDecision, DecisionEvent
+from ..core.review import Conflict, DecisionEvent, GalleryRow, ImportedDecision, PictureDecision
 from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.review import Conflict, ImportedDecision, PictureDecision, DecisionEvent, Verdict
+from ..core.review import Conflict, DecisionEvent, ImportedDecision, PictureDecision, Verdict
 from .review_file import ReviewFile
 from .sqlite_file import SqliteFile
 from .values import ImportReport
@@ -85,7 +85,9 @@ class FolderDecisions:
                     older += 1
                 else:
                     _write(
-                        db, PictureDecision(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import"
+                        db,
+                        PictureDecision(job, decision.verdict, decision.note, current.serial + 1, who, decision.at),
+                        "import",
                     )
                     written += 1
         return ImportReport(written, same, older)

@@ -12,7 +12,7 @@ import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import GalleryRow
-from ..core.steps import ProgressCallback, report_progress, no_progress
+from ..core.steps import ProgressCallback, no_progress, report_progress
 from .codec import dump_files
 from .sqlite_file import SqliteFile
 from .values import GalleryPage, IsShown

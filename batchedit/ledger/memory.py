@@ -18,7 +18,7 @@ from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordErro
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, ResultLine, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import may_reserve, explain_budget_refusal
+from ..core.policy import explain_budget_refusal, may_reserve
 from ..ports import Totals
 from .memory_book import MemoryBook
 from .memory_jobs import OVER_STATES

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..core.digests import DigestMap
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import Conflict, ImportedDecision, GalleryRow, PictureDecision, DecisionEvent, Verdict
-from ..core.steps import ProgressCallback, report_progress, no_progress
+from ..core.review import Conflict, DecisionEvent, GalleryRow, ImportedDecision, PictureDecision, Verdict
+from ..core.steps import ProgressCallback, no_progress, report_progress
 from .intake import dump_problems
 from .latest_versions import LatestVersions
 from .memory_jobs import MemoryJobs, MemoryLine, Store
@@ -361,6 +361,9 @@ class MemoryDecisions:
             elif current.at > decision.at:
                 older += 1
             else:
-                self._write(PictureDecision(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
+                self._write(
+                    PictureDecision(job, decision.verdict, decision.note, current.serial + 1, who, decision.at),
+                    "import",
+                )
                 written += 1
         return ImportReport(written, same, older)

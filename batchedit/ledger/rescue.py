@@ -28,7 +28,7 @@ import orjson
 from ..core.events import Accepted
 from ..core.model import Handle, Record
 from ..core.unwritten import WriteFailures
-from ..core.visible import to_one_line, escape_json_controls
+from ..core.visible import escape_json_controls, to_one_line
 from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"

@@ -29,7 +29,7 @@ from ..core.errors import (
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import may_reserve, explain_budget_refusal
+from ..core.policy import explain_budget_refusal, may_reserve
 from ..ports import Totals
 from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.model import Record
-from ..core.steps import ProgressCallback, report_progress, no_progress
+from ..core.steps import ProgressCallback, no_progress, report_progress
 from .codec import RECORD_COLUMNS, read_record
 from .errors import map_sqlite_error
 from .file_guard import FileGuard

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import quote_word, format_command
+from ..core.typed import format_command, quote_word
 from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
 from .nearest import find_nearest, join_names
@@ -147,4 +147,6 @@ def _suggest_file(folder: Path, name: str) -> str:
         return f"Did you mean {quote_word(folder / suggestion)}?"
     if tables := _list_tables(folder):
         return f"Tables in {quote_word(folder.absolute())}: {join_names(map(quote_word, tables), 'and')}."
-    return f"There is no table in {folder.absolute()}. For one to begin with: {format_command('template', '--examples')}"
+    return (
+        f"There is no table in {folder.absolute()}. For one to begin with: {format_command('template', '--examples')}"
+    )

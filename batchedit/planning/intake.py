@@ -21,7 +21,7 @@ from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import open_for_reading
 from ..manifest.read import Form, Manifest, choose_ending
-from ..manifest.rownames import find_row_id, describe_row, choose_row_word, to_sheet_row
+from ..manifest.rownames import choose_row_word, describe_row, find_row_id, to_sheet_row
 from ..ports import HasElsewhere, StateOf, Stop
 from ..run_folder import FORM_META, RunFolder, hash_file
 from ..runcomfy.catalogue import Model

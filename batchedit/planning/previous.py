@@ -14,7 +14,7 @@ from ..ledger.opening import open_for_reading
 from ..ledger.values import KnownJobs
 from ..manifest.read import Form
 from ..ports import StateOf
-from ..run_folder import FORM_META, RunFolder, hash_file, has_never_begun, is_same_file
+from ..run_folder import FORM_META, RunFolder, has_never_begun, hash_file, is_same_file
 from ..settings.model import Settings
 
 SOURCE_HOST = "source_host"
@@ -49,7 +49,10 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     """The earlier run in ``folder``, if there is one of this model and service."""
     if not folder.checkpoint.is_file() or has_never_begun(folder):
         return PreviousRun()
-    with open_for_reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
+    with (
+        open_for_reading(folder.checkpoint) as checkpoint,
+        checkpoint.snapshot(),
+    ):  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
         known_jobs = checkpoint.read_known_jobs(find_aliases(checkpoint).items())

@@ -52,7 +52,9 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         refusal = error
                     else:
                         reason = _find_reason_not_to_send(pool)
-                        return await (_return_unsent(pool, record, reason) if reason else _submit(pool, record, slot, permit))
+                        return await (
+                            _return_unsent(pool, record, reason) if reason else _submit(pool, record, slot, permit)
+                        )
             slot.free(quietly=True)
             settled = (
                 governor.slots.settled.next

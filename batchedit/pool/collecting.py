@@ -8,7 +8,19 @@ from typing import assert_never
 
 import anyio
 
-from ..core.actions import Action, Cancel, Download, GiveUp, Poll, Reserve, Rest, Sleep, Submit, next_action, drop_future_due_at
+from ..core.actions import (
+    Action,
+    Cancel,
+    Download,
+    GiveUp,
+    Poll,
+    Reserve,
+    Rest,
+    Sleep,
+    Submit,
+    drop_future_due_at,
+    next_action,
+)
 from ..core.errors import BatcheditError
 from ..core.events import (
     CancelAsked,

@@ -13,7 +13,7 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup
 
-from ..core.actions import Reserve, Rest, Sleep, next_action, drop_future_due_at, recover
+from ..core.actions import Reserve, Rest, Sleep, drop_future_due_at, next_action, recover
 from ..core.approval import BUY_AGAIN
 from ..core.events import Completed, Event, Released, Resumed
 from ..core.lifecycle import FINAL, REMOTE

@@ -10,7 +10,7 @@ import orjson
 from filelock import FileLock
 
 from ..core.model import Outcome
-from ..core.steps import Steps, report_progress, no_steps
+from ..core.steps import Steps, no_steps, report_progress
 from ..disk import check_own, remove
 from ..ledger.book import Book, Facts
 from ..manifest.read import Form, FormKind, Manifest

@@ -9,9 +9,9 @@ from pathlib import Path
 from ..core.errors import HIGHER_CAP
 from ..core.model import Counts, Money, State
 from ..core.money import MICRO, to_json_usd, to_plain_usd
-from ..core.policy import may_reserve, compute_least_cap
+from ..core.policy import compute_least_cap, may_reserve
 from ..core.slowdown import Slowdown
-from ..core.typed import quote_word, format_command
+from ..core.typed import format_command, quote_word
 from ..core.unwritten import UNWRITTEN_CODE, WriteFailures
 from ..ledger.book import Book
 from ..ledger.facts import parse_whole_number, read_fact

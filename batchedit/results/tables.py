@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import OutputError
 from ..core.model import Outcome
-from ..manifest.cells import to_json_text, to_cell_text
+from ..manifest.cells import to_cell_text, to_json_text
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
 from ..manifest.sheets import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
 from .columns import build_result_columns, to_python_values

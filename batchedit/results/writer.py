@@ -21,7 +21,7 @@ from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
 from ..disk import create, replace_atomically
-from ..manifest.cells import to_json_text, to_cell_text
+from ..manifest.cells import to_cell_text, to_json_text
 from ..manifest.jsonl import JsonlManifest, is_object, remove_our_keys
 from ..manifest.rownames import describe_row
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row

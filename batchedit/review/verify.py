@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import NotFoundError
-from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
 from ..disk import ZIP_DAMAGE
 from .package import SUMS
 from .signing import PUBLIC_KEY, SIGNATURE, explain_bad_signature, find_key_line, is_as_written

@@ -15,7 +15,13 @@ from starlette.routing import Route
 
 from ..commands.gallery_page import PAGE_FILTERS, build_gallery_page, count_pictures, find_done_jobs, open_read_only
 from ..commands.proxy import find_proxy
-from ..commands.small_pictures import MissingThumbnail, find_picture_file, make_small, make_placeholder, find_small_picture
+from ..commands.small_pictures import (
+    MissingThumbnail,
+    find_picture_file,
+    find_small_picture,
+    make_placeholder,
+    make_small,
+)
 from ..ledger.decisions import FolderDecisions
 from ..review import server
 from ..review.page import read_script, read_style, render_gallery
@@ -73,7 +79,9 @@ class Review:
 
         def read() -> Payload:
             with open_read_only(folder) as run:
-                return build_gallery_page(run, first, show if show in PAGE_FILTERS else "all", _parse_number(request, "row"))
+                return build_gallery_page(
+                    run, first, show if show in PAGE_FILTERS else "all", _parse_number(request, "row")
+                )
 
         return await to_thread.run_sync(read)
 

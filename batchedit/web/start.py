@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ..commands.drafts import Draft
 from ..commands.runs import ListedRun, list_runs
-from ..commands.token import forget_variables, keep_token, describe_token_source
+from ..commands.token import describe_token_source, forget_variables, keep_token
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError

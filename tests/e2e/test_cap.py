@@ -40,7 +40,9 @@ def read_caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | No
     """The cap that holds, and every change of it, in micro-dollars."""
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
         changes = [
-            (details["before"], details["after"]) for _, name, details in checkpoint.list_run_events() if name == "CapSet"
+            (details["before"], details["after"])
+            for _, name, details in checkpoint.list_run_events()
+            if name == "CapSet"
         ]
         return checkpoint.cap, changes
 

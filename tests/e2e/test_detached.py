@@ -376,7 +376,9 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
     with closing(open_checkpoint(find_run(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
         return [
-            (details["before"], details["after"]) for _, name, details in checkpoint.list_run_events() if name == "CapSet"
+            (details["before"], details["after"])
+            for _, name, details in checkpoint.list_run_events()
+            if name == "CapSet"
         ]
 
 

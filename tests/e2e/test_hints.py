@@ -137,7 +137,10 @@ TABLE = {
     ),
     ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
     ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
-    ("ledger/postgres/schema.py", "to_type('store', 'init', hide_password(url))"): "test_a_store_that_is_not_made_or_forgets",
+    (
+        "ledger/postgres/schema.py",
+        "to_type('store', 'init', hide_password(url))",
+    ): "test_a_store_that_is_not_made_or_forgets",
     (
         "ledger/postgres/durability.py",
         "to_type('store', 'init', shown_url, '--i-accept-loss')",
@@ -158,7 +161,10 @@ TABLE = {
         "commands/confirmation.py",
         "to_type(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
     ): "test_a_yes_that_was_said_beforehand",
-    ("commands/carry.py", "to_type('run', shorten_path(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
+    (
+        "commands/carry.py",
+        "to_type('run', shorten_path(Path(confirmation.folder)))",
+    ): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "to_type('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', shorten_path(folder), '--watch')"): "test_what_a_message_says_to_type",
     ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",

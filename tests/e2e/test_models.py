@@ -19,7 +19,9 @@ FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
 def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
     with serve(SandboxConfig(price="0.05")) as sandbox:
         all_models = run_cli("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert [line.split()[0] for line in all_models.splitlines() if not line.startswith(" ")] == list(list_built_in())
+        assert [line.split()[0] for line in all_models.splitlines() if not line.startswith(" ")] == list(
+            list_built_in()
+        )
         assert "$0.05 a picture" in all_models
         stdout = run_cli("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert stdout.splitlines()[0].startswith("google/nano-banana-2/edit")

@@ -94,7 +94,9 @@ def test_every_setting_of_run_can_be_kept() -> None:
         "store",
         "files",
     }  # a store may hold a password; files the run knows
-    assert kept_keys == {to_option_name(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
+    assert (
+        kept_keys == {to_option_name(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
+    )
 
 
 def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() -> None:

@@ -87,7 +87,8 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
         money = checkpoint.money()
         books.cap, books.used = checkpoint.cap, money.spent + money.reserved
         books.findings = [
-            finding.problem for finding in audit(checkpoint, folder, read_form_of_run(checkpoint, RunFolder(folder))).findings
+            finding.problem
+            for finding in audit(checkpoint, folder, read_form_of_run(checkpoint, RunFolder(folder))).findings
         ]
     finally:
         checkpoint.close()

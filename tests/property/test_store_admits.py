@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.model import Money
-from batchedit.core.policy import may_reserve, compute_least_cap
+from batchedit.core.policy import compute_least_cap, may_reserve
 from tests.support.postgres import shared_store
 
 SMALL = st.integers(0, 12)
@@ -29,7 +29,9 @@ def questions(draw: st.DrawFn) -> tuple[Money, int]:
     limit = draw(st.sampled_from(("none", "proven", "unproven")))
     if limit != "none":
         settled = money.settled or limit == "proven"
-        money = replace(money, cap=compute_least_cap(1, replace(money, settled=settled), price) + draw(st.integers(-1, 1)))
+        money = replace(
+            money, cap=compute_least_cap(1, replace(money, settled=settled), price) + draw(st.integers(-1, 1))
+        )
     return money, price
 
 

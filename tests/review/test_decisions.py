@@ -52,7 +52,9 @@ def checkpoint(room: Showroom) -> Iterator[SqliteCheckpoint]:
 def reject(checkpoint: SqliteCheckpoint, job: int, note: str = "") -> None:
     marks = FolderDecisions(checkpoint)
     serial = marks.all().get(job, PictureDecision(job)).serial
-    assert marks.put(PictureDecision(job, REJECT, note, serial, "Dana", 5.0)) == PictureDecision(job, REJECT, note, serial + 1, "Dana", 5.0)
+    assert marks.put(PictureDecision(job, REJECT, note, serial, "Dana", 5.0)) == PictureDecision(
+        job, REJECT, note, serial + 1, "Dana", 5.0
+    )
 
 
 def written(checkpoint: SqliteCheckpoint) -> AbstractContextManager[sqlite3.Connection]:
@@ -73,7 +75,9 @@ def test_the_later_of_two_tabs_is_shown_what_the_earlier_one_said(checkpoint: Sq
 
 
 def test_a_mark_that_was_never_there_is_a_conflict_for_who_saw_one(checkpoint: SqliteCheckpoint) -> None:
-    assert FolderDecisions(checkpoint).put(PictureDecision(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(PictureDecision(1))
+    assert FolderDecisions(checkpoint).put(PictureDecision(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(
+        PictureDecision(1)
+    )
 
 
 def test_since_tells_only_what_changed(checkpoint: SqliteCheckpoint) -> None:
@@ -123,7 +127,11 @@ def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(ch
             db.execute(
                 "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
             )
-    old, marks, before = PictureDecision(1, REJECT, "too dark", 2, "Dana", 3.0), FolderDecisions(checkpoint), checkpoint.change_token()
+    old, marks, before = (
+        PictureDecision(1, REJECT, "too dark", 2, "Dana", 3.0),
+        FolderDecisions(checkpoint),
+        checkpoint.change_token(),
+    )
     assert (marks.all(), marks.last_seq(), find_rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
     marks.put(PictureDecision(2, APPROVE, "", 0, "Robin", 9.0))
     assert marks.all() == {1: old, 2: PictureDecision(2, APPROVE, "", 1, "Robin", 9.0)}
@@ -200,7 +208,9 @@ def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
     marks = FolderDecisions(checkpoint)
     for job, at in ((1, 50.0), (2, 5.0), (3, 5.0)):
         marks.put(PictureDecision(job, APPROVE, "", 0, "Dana", at))
-    said = [(job, ImportedDecision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))]
+    said = [
+        (job, ImportedDecision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))
+    ]
     assert marks.take_in(said, "Robin") == ImportReport(written=1, same=1, older=1)
     assert {job: mark.verdict for job, mark in marks.all().items()} == {1: APPROVE, 2: REJECT, 3: APPROVE}
     assert [e.via for e in marks.events()] == ["review", "review", "review", "import"]

@@ -48,9 +48,9 @@ from batchedit.core.events import Accepted
 from batchedit.ledger import register
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox.apply_fault import apply_fault
-from batchedit.sandbox.job_clock import Job
-from batchedit.sandbox.config import SandboxConfig
 from batchedit.sandbox.cheap_png import draw_cheap_png
+from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import Delivery, Reply
 

@@ -21,7 +21,7 @@ from ...core.errors import (
 from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
-from ...core.policy import format_spent_and_reserved, explain_budget_refusal
+from ...core.policy import explain_budget_refusal, format_spent_and_reserved
 from ...core.words import pluralize_text
 from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change

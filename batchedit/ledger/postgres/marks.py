@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from ...core.review import Conflict, ImportedDecision, PictureDecision, DecisionEvent, Verdict
+from ...core.review import Conflict, DecisionEvent, ImportedDecision, PictureDecision, Verdict
 from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
