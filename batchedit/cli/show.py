@@ -363,6 +363,10 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 def _money(report: Report) -> str:
     money = report.money
-    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    held = (
+        (money.reserved - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
     cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
     return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"

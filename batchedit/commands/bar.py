@@ -80,7 +80,11 @@ def described(now: Snapshot, room: int | None = None, *, rate: float = 0.0, play
 def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     counts, money, open_now = now.counts, now.money, now.counts.of(*STILL_OPEN)
     states = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
-    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    held = (
+        (money.reserved - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
     kind = " play money" if play else ""
     first = "" if money.spent else next((name for sum_, name in held if sum_), "")
     slowed = "" if now.slowed is None else str(now.slowed) if now.paused else now.slowed.details()

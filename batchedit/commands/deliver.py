@@ -199,7 +199,9 @@ def prints_of(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form)
     ]
 
 
-def _approvals(chosen: list[tuple[GalleryRow, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
+def _approvals(
+    chosen: list[tuple[GalleryRow, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool
+) -> str:
     """The log as CSV: every decision about every version of what is delivered, in the order in which it was made; a line for
     each picture that it is about. Where the costs are play money a last column says so.
     """

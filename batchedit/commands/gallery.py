@@ -97,7 +97,9 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
         seen = [shown_card(card, form) for card in counted(gallery_rows, told, 2 * len(gallery_rows))]
-        flags = check(_subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks)
+        flags = check(
+            _subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks
+        )
     if not _all_here(run, gallery_rows):
         flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
@@ -128,7 +130,9 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     return Table(columns, rows, row_word(manifest.form))
 
 
-def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+def wanted(
+    gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None
+) -> Iterator[Wanted]:
     """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
     for shot in {shot.id: shot for card in gallery_rows for shot in card.versions}.values():
         for source in sources_of(shot.job.inputs):

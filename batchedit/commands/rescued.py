@@ -241,7 +241,9 @@ def _fits_nothing(where: str, found: RescuedId, stays: str) -> str:
     )
 
 
-def _kept_as_orphan(ledger: PostgresLedger, found: RescuedId, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _kept_as_orphan(
+    ledger: PostgresLedger, found: RescuedId, record: Record | None, warn: Callable[[str], None]
+) -> bool:
     if record is not None:
         try:
             ledger.keep_orphan(record._replace(submitted_at=found.submitted_at or record.submitted_at), found.event)

@@ -87,7 +87,9 @@ async def work(
     done: dict[str, Worked] = {}
     refused: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
-    runs = await to_thread.run_sync(store.list_open_runs, url, run)  # one that is away when a worker starts is told at once
+    runs = await to_thread.run_sync(
+        store.list_open_runs, url, run
+    )  # one that is away when a worker starts is told at once
     while True:
         worked = False
         for found in runs or await _answered(host, doubts.look):

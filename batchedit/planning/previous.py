@@ -49,7 +49,10 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     """The earlier run in ``folder``, if there is one of this model and service."""
     if not folder.checkpoint.is_file() or never_began(folder):
         return PreviousRun()
-    with open_for_reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
+    with (
+        open_for_reading(folder.checkpoint) as checkpoint,
+        checkpoint.snapshot(),
+    ):  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
         known = checkpoint.read_known_jobs(aliases_of(checkpoint).items())

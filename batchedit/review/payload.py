@@ -92,7 +92,11 @@ def facets(table: Table) -> list[dict[str, Any]]:
 
 
 def _item(
-    card: GalleryRow, place: Mapping[int, int], table: Table, looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+    card: GalleryRow,
+    place: Mapping[int, int],
+    table: Table,
+    looks: Mapping[str, ImageFeatures],
+    flags: Mapping[int, str],
 ) -> dict[str, Any]:
     cells = table.rows.get(card.row, ())
     item: dict[str, Any] = {

@@ -103,7 +103,9 @@ def test_an_evening_and_a_morning_by_keyboard_alone(watch: Watch, tmp_path: Path
         with page.expect_download() as download:
             press(page, "a[download]")
         assert download.value.suggested_filename.endswith(".zip")
-        assert sorted(mark.verdict.value for mark in FolderDecisions(run).all().values()) == ["approve"] * 4 + ["reject"]
+        assert sorted(mark.verdict.value for mark in FolderDecisions(run).all().values()) == ["approve"] * 4 + [
+            "reject"
+        ]
         well(watched, ui)
 
 

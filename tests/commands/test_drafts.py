@@ -172,7 +172,11 @@ def test_all_faulty_rows_are_found_and_grouped_by_cause() -> None:
     assert [count for _, count, _ in causes(draft)] == [312, 1]
     with Findings.open_existing(draft.folder / "check.sqlite") as findings:
         assert [row["row"] for row in findings.read_page(1, 300)] == list(range(302, 314))
-        assert (findings.count_before(1, 313), findings.count_before(1, 314), findings.count_before(0, 314)) == (311, None, 312)
+        assert (findings.count_before(1, 313), findings.count_before(1, 314), findings.count_before(0, 314)) == (
+            311,
+            None,
+            312,
+        )
 
 
 def test_rows_that_are_mended_alike_can_be_bought_and_the_sheet_is_as_it_was() -> None:

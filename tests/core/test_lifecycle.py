@@ -488,7 +488,13 @@ class TestMoney:
     def test_a_retry_sinks_what_the_failure_cost(self) -> None:
         failed = advance(make_record(State.WAITING), Errored(NOW, PROBLEM))
         again = advance(failed, RetryAsked(NOW))
-        assert (failed.spent, again.spent, again.earlier_spent, again.cost, again.handle) == (40_000, 40_000, 40_000, None, None)
+        assert (failed.spent, again.spent, again.earlier_spent, again.cost, again.handle) == (
+            40_000,
+            40_000,
+            40_000,
+            None,
+            None,
+        )
 
     @pytest.mark.parametrize(
         ("state", "told", "cost", "known"),

@@ -39,7 +39,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 def caps(folder: Path) -> tuple[int | None, list[tuple[int | None, int | None]]]:
     """The cap that holds, and every change of it, in micro-dollars."""
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        changes = [(told["before"], told["after"]) for _, name, told in checkpoint.list_run_events() if name == "CapSet"]
+        changes = [
+            (told["before"], told["after"]) for _, name, told in checkpoint.list_run_events() if name == "CapSet"
+        ]
         return checkpoint.cap, changes
 
 

@@ -137,7 +137,10 @@ TABLE = {
     ),
     ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
     ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
-    ("ledger/postgres/schema.py", "to_type('store', 'init', hide_password(url))"): "test_a_store_that_is_not_made_or_forgets",
+    (
+        "ledger/postgres/schema.py",
+        "to_type('store', 'init', hide_password(url))",
+    ): "test_a_store_that_is_not_made_or_forgets",
     (
         "ledger/postgres/durability.py",
         "to_type('store', 'init', shown_url, '--i-accept-loss')",

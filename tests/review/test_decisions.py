@@ -123,7 +123,11 @@ def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(ch
             db.execute(
                 "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
             )
-    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), FolderDecisions(checkpoint), checkpoint.change_token()
+    old, marks, before = (
+        Mark(1, REJECT, "too dark", 2, "Dana", 3.0),
+        FolderDecisions(checkpoint),
+        checkpoint.change_token(),
+    )
     assert (marks.all(), marks.last_seq(), find_rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
     marks.put(Mark(2, APPROVE, "", 0, "Robin", 9.0))
     assert marks.all() == {1: old, 2: Mark(2, APPROVE, "", 1, "Robin", 9.0)}
