@@ -179,7 +179,8 @@ class BookSuite:
         book.leave_jobs([(5, "/runs/other", "waiting")])
         found = {having: sorted(job for _, job in book.read_keys(having)) for having in Availability}
         assert found == {
-            Availability.BOUGHT: [1], Availability.DONE: [1, 2], Availability.TO_BUY: [1, 2, 3, 4], Availability.UNDER_WAY: [3]
+            Availability.BOUGHT: [1], Availability.DONE: [1, 2],
+            Availability.TO_BUY: [1, 2, 3, 4], Availability.UNDER_WAY: [3],
         }  # fmt: skip
         assert dict(book.read_keys(Availability.BOUGHT)) == {make_job(1).key: 1}
 

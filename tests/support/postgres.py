@@ -181,7 +181,7 @@ def older_store(url: str) -> None:
     """Make the store at ``url`` anew, without the newest migration."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS batchedit CASCADE")
-        with patch.object(schema, "scripts", return_value=read_scripts()[:-1]):
+        with patch.object(schema, "read_scripts", return_value=read_scripts()[:-1]):
             migrate(connection)
 
 
