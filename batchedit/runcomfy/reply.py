@@ -192,8 +192,10 @@ def _find_complaints(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(group, list):
             for item in group[:50]:
                 if isinstance(item, dict):
-                    message = _strip(item.get("msg")) or _strip(item.get("message")) or _strip(item.get("error"))
-                    yield _read_field(item), message
+                    yield (
+                        _read_field(item),
+                        _strip(item.get("msg")) or _strip(item.get("message")) or _strip(item.get("error")),
+                    )
                 else:
                     yield "", _strip(item)
         elif isinstance(group, dict) and not {"error_code", "error_message", "message", "msg"} & group.keys():
