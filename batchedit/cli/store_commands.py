@@ -116,7 +116,7 @@ def lift(*, run: str, url: str | None) -> int:
 @JSON_OPTION
 def workers(*, url: str | None, as_json: bool) -> int:
     """Who works in a shared ledger, with what each has in flight and when it was last heard of."""
-    from ..commands.store import list_workers as list_workers  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import list_workers  # noqa: PLC0415 - `--help` needs none of it
 
     store_workers = list_workers(_require_url(url))
     if as_json:

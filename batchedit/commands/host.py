@@ -38,8 +38,8 @@ class Host(Protocol):
     async def confirm(self, quote: Quote) -> None:
         """Show what is to be bought and ask: the one question before money is spent.
 
-        Raises UsageError (64) where the person says no or ``--yes`` is missing; ``quote.find_objection`` where the yes was given
-        before the quote was seen and does not hold for it; InterruptedRunError if the person leaves.
+        Raises UsageError (64) where the person says no or ``--yes`` is missing; ``quote.find_objection`` where the yes was
+        given before the quote was seen and does not hold for it; InterruptedRunError if the person leaves.
         """
         ...
 

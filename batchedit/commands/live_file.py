@@ -34,8 +34,8 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """Writes the state of the run of this process; an observer of it. ``doing`` is the command's name. ``write_failures`` collects
-    failed writes.
+    """Writes the state of the run of this process; an observer of it. ``doing`` is the command's name. ``write_failures``
+    collects failed writes.
     """
 
     def __init__(self, folder: Path, doing: str, write_failures: WriteFailures | None = None) -> None:

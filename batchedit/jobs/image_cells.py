@@ -272,7 +272,8 @@ class Pictures:
         return {FILE: path.as_posix(), SHA256: facts.sha256}
 
     def _note_too_large(self, size: int, facts: _PictureFacts) -> None:
-        problem = f"is {format_mb(size)}; the service takes a local picture of up to {format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
+        limit = f"{format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
+        problem = f"is {format_mb(size)}; the service takes a local picture of up to {limit}"
         if not facts.shrinkable:
             raise CellError(f"{problem}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
         if not self._shrinks:

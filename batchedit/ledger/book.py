@@ -152,7 +152,9 @@ class Records(Protocol):
         ...
 
     def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
-        """For each job id the hash of its name, which a row, size and variant keeps through its versions. An unknown id is left out."""
+        """For each job id the hash of its name, which a row, size and variant keeps through its versions. An unknown id is
+        left out.
+        """
         ...
 
     def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:

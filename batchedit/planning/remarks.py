@@ -71,8 +71,8 @@ def _warn_of_texts(expander: Expander, form: Form) -> Iterator[str]:
     garbled, shortened = expander.oddities.garbled, expander.oddities.shortened
     if garbled.count:
         yield (
-            f"{_format_rows_have(garbled)} a word such as {expander.oddities.garbled_word!r} ({garbled.describe(form)}), whose "
-            "letters were read in a wrong encoding before the sheet was saved; mend them where the sheet was made"
+            f"{_format_rows_have(garbled)} a word such as {expander.oddities.garbled_word!r} ({garbled.describe(form)}), "
+            "whose letters were read in a wrong encoding before the sheet was saved; mend them where the sheet was made"
         )
     if shortened.count:
         yield (
