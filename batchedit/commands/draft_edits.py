@@ -61,14 +61,15 @@ class Edits:
         edited = dict(cells)
         for rule in self.alike:
             if rule.column in edited:
-                text = _format_cell(edited[rule.column])
+                text = format_draft_cell(edited[rule.column])
                 if (replaced := rule.apply(text)) != text:
                     edited[rule.column] = replaced
         edited.update(self.cells.get(str(number), {}))
         return edited
 
 
-def _format_cell(cell: Any) -> str:
+def format_draft_cell(cell: Any) -> str:
+    """A cell as the pages show it: its link where it has one."""
     return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 

@@ -17,10 +17,11 @@ from ..manifest.nearest import normalize_name
 from ..manifest.ooxml import WorkbookMarkup
 from ..manifest.read import Manifest, Row
 from ..manifest.rownames import choose_row_word, to_sheet_row
-from ..manifest.rows import BadRow, Linked, truncate_text
+from ..manifest.rows import BadRow, truncate_text
 from ..planning.recipe import make_recipe
 from ..run_folder import open_source
 from ..runcomfy.catalogue import Model, load_model
+from .draft_edits import format_draft_cell
 from .draft_words import remove_cli_hints
 from .drafts import Draft
 
@@ -146,12 +147,8 @@ def _explain_column(draft: Draft, name: str, column: str, recipe: Recipe) -> str
 
 
 def _list_samples(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
-    texts = (_format_cell(cells.get(column)) for cells in rows)
+    texts = (format_draft_cell(cells.get(column)) for cells in rows)
     return list(dict.fromkeys(truncate_text(text, 90) for text in texts if text.strip()))[:SAMPLES]
-
-
-def _format_cell(cell: Any) -> str:
-    return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 
 def _list_unused_columns(manifest: Manifest, recipe: Recipe, inputs: Sequence[dict[str, Any]]) -> list[str]:

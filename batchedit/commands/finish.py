@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import time
 
 import orjson
@@ -19,6 +18,7 @@ from ..results.files import write_all_results
 from ..results.report import Report, compute_cap_needed, list_next_steps, make_report
 from ..run_folder import RunFolder, read_form_of_run
 from ..settings.model import Settings
+from .clock import to_utc_text
 from .play import is_play
 from .session import Session
 from .slowed import keep_slowdown
@@ -89,13 +89,9 @@ def write_report(
     report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(
         source=checkpoint.get("source") or str(folder.path),
-        started_at=_format_utc(started_at),
-        ended_at=_format_utc(time()),
+        started_at=to_utc_text(started_at),
+        ended_at=to_utc_text(time()),
         next=list(list_next_steps(report)),
     )
     write_atomically(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     return report
-
-
-def _format_utc(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).isoformat()

@@ -10,7 +10,6 @@ import os
 import socket
 from collections import deque
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -26,6 +25,7 @@ from ..pool.buying import UNSENT
 from ..pool.switch import PAUSED
 from ..ports import Snapshot
 from ..results.report import Report
+from .clock import to_utc_text
 
 NAME = "live.json"
 FORMAT = 1
@@ -153,7 +153,7 @@ def totals_as_json(counts: Counts, money: Money) -> dict[str, Any]:
 
 def format_utc(at: float | None) -> str | None:
     """Epoch seconds as UTC, to the second; None stays None."""
-    return None if not at else datetime.fromtimestamp(int(at), UTC).isoformat()
+    return to_utc_text(at) if at else None
 
 
 def read_live(folder: Path) -> dict[str, Any]:

@@ -102,8 +102,6 @@ class LinkProbe:
             await anyio.sleep(attempt * 0.5)
             try:
                 answer = await self._ask_once(url, earlier)
-            except httpx.InvalidURL:
-                return Answer(BAD, "is no link that can be asked for")
             except httpx.ConnectError as error:
                 answer = Answer(UNREACHED, f"can't be reached ({_shorten(error)})")
             except httpx.HTTPError as error:
@@ -159,8 +157,6 @@ class LinkProbe:
                         return Answer(BAD, f"is larger than {format_mb(max_bytes)}")
                     file.write(block)
                 return parse_file_name(reply.headers.get("content-disposition", ""))
-        except httpx.InvalidURL:
-            return Answer(BAD, "is no link that can be asked for")
         except httpx.HTTPError as error:
             return Answer(UNREACHED, f"can't be reached ({_shorten(error)})")
 
@@ -175,8 +171,11 @@ class LinkProbe:
     @asynccontextmanager
     async def _open(self, method: str, url: str, headers: dict[str, str]) -> AsyncIterator[Answer | httpx.Response]:
         """The response that the redirects lead to, its body unread; or why the link is not requested."""
-        target = httpx.URL(url)
+        target = _parse_url(url)
         for _ in range(REDIRECTS + 1):
+            if target is None:
+                yield Answer(BAD, "is no link that can be asked for")
+                return
             if reason := self._explain_refusal(target):
                 yield Answer(BAD, reason)
                 return
@@ -193,7 +192,7 @@ class LinkProbe:
                 if not reply.is_redirect or "location" not in reply.headers:
                     yield reply
                     return
-                target = target.join(reply.headers["location"])
+                target = _parse_url(reply.headers["location"], target)
         yield Answer(BAD, f"leads from one address to the next, more than {REDIRECTS} times")
 
     def _explain_refusal(self, url: httpx.URL) -> str:
@@ -202,6 +201,14 @@ class LinkProbe:
         if url.scheme == "http" and self._loopback and is_loopback(url.host):
             return ""
         return f"leads to {url.scheme}://{url.host[:60]}; the service fetches https:// links only"
+
+
+def _parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
+    """The address, relative to ``base``; None where it is none."""
+    try:
+        return base.join(text) if base else httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from ..core.paths import is_saved_path, is_sha256
 JOB_COLUMNS = "id, key, slot, inputs, name, size, variant, revision, version, wanted, state"
 """The columns that intake writes; all others have a default."""
 
+REQUEST_COLUMNS = "key, slot, inputs, name, size, variant, revision, version"
+"""What a job asks for: the columns that no event changes."""
+
 STATE_COLUMNS = (
     "state, attempts, due_at, held, cost, cost_known, sunk, request_id, status_url, result_url, cancel_url, outputs, "
     "files, kind, problem, http, code, submitted_at, accepted_at, finished_at"

@@ -15,14 +15,14 @@ import orjson
 
 from ..core.approval import Approval
 from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordError
-from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
+from ..core.events import Accepted, Event, Reserved, Reused
 from ..core.model import Counts, Money, Record, ResultLine, State
 from ..core.pace import AccountPace, PaceReport
 from ..core.policy import explain_budget_refusal, may_reserve
 from ..ports import Totals
 from .memory_book import MemoryBook
 from .memory_jobs import OVER_STATES
-from .money_totals import sum_money
+from .money_totals import read_charged_cost, sum_money
 from .values import LoggedEvent
 
 
@@ -132,8 +132,7 @@ class MemoryCheckpoint(MemoryBook):
         seq, data = len(store.log) + 1, orjson.dumps(event).decode()
         store.log.append(LoggedEvent(seq, record.id, event.at, type(event).__name__, record.state.value, data))
         self.history.append((record.id, event))
-        if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
-            self.top_price = max(self.top_price, event.cost or 0)
+        self.top_price = max(self.top_price, read_charged_cost(event))
         return saved
 
     def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:

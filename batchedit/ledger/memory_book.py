@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 from ..core.digests import DigestMap
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
 from ..core.review import Conflict, DecisionEvent, GalleryRow, ImportedDecision, PictureDecision, Verdict
 from ..core.steps import ProgressCallback, no_progress, report_progress
+from .gallery_rows import compute_flags_version
 from .intake import dump_problems
 from .latest_versions import LatestVersions
 from .memory_jobs import MemoryJobs, MemoryLine, Store
@@ -164,7 +164,7 @@ class MemoryBook(MemoryJobs):
         if self._store.flags == new_flags:
             return False
         self._store.flags = new_flags
-        self.put("lines_mark", sha256(repr(sorted(new_flags.items())).encode()).hexdigest()[:16])
+        self.put("lines_mark", compute_flags_version(new_flags))
         return True
 
     # --- buying again, and other runs ---

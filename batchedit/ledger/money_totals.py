@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..core.events import CancelConfirmed, Completed, Errored, Event, Priced
 from ..core.lifecycle import REMOTE
 from ..core.model import Money, State
 
@@ -36,3 +37,10 @@ def sum_money(
         cap=cap,
         top_price=top_price,
     )
+
+
+def read_charged_cost(event: Event) -> int:
+    """Micro-dollars: the cost of a job that the service named; 0 where it named none."""
+    if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
+        return event.cost or 0
+    return 0

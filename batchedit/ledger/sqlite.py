@@ -26,7 +26,7 @@ from ..core.errors import (
     KnownRequestError,
     StaleRecordError,
 )
-from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
+from ..core.events import Accepted, Event, Reserved, Reused
 from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
 from ..core.policy import explain_budget_refusal, may_reserve
@@ -35,7 +35,7 @@ from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
 from .facts import parse_whole_number, read_fact
 from .group_commit import Change, GroupCommit
-from .money_totals import StateSums, sum_money
+from .money_totals import StateSums, read_charged_cost, sum_money
 from .rescue import rescue
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
@@ -138,7 +138,7 @@ class SqliteCheckpoint(SqliteBook):
             top_price = self.top_price
             for change in changes:  # the cap is checked with the costs that the changes before it have named
                 change.error = self._write(db, change, top_price)
-                top_price = max(top_price, _read_charged_cost(change.event))
+                top_price = max(top_price, read_charged_cost(change.event))
             if top_price > self.top_price:
                 self.put_in(db, "top_price", str(top_price))
         self.top_price = top_price
@@ -250,9 +250,3 @@ def _find_owner(db: sqlite3.Connection, request_id: str) -> str | None:
     query = "SELECT name FROM requests LEFT JOIN jobs ON jobs.id = requests.job WHERE requests.request_id = ?"
     row = db.execute(query, (request_id,)).fetchone()
     return None if row is None else row[0] or "a job that is not in the checkpoint any more"
-
-
-def _read_charged_cost(event: Event) -> int:
-    if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
-        return event.cost or 0
-    return 0

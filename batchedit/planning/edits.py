@@ -11,9 +11,6 @@ from ..core.model import JobKey, ResultLine
 from ..jobs.identity import reduce_to_identity
 from ..ledger.book import Book
 
-MOST_COMPARED = 200
-"""Edits that are compared one by one. Beyond that, a row in the place of an older one counts as edited."""
-
 
 @dataclass(frozen=True, slots=True)
 class Edit:

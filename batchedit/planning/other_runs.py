@@ -122,7 +122,7 @@ def describe_left(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
 
 
 def describe_reused(totals: ElsewhereTotals) -> Iterator[str]:
-    """``3 pictures were bought in outputs/s and are reused: $0.00``."""
+    """``3 pictures were bought by the run in outputs/s and cost nothing here``."""
     for folder, count in totals.done.items():
         were_bought = "picture was bought" if count == 1 else "pictures were bought"
         yield f"{count:,} {were_bought} by the run in {shorten_path(Path(folder))} and cost nothing here"

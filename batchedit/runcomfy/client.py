@@ -128,7 +128,7 @@ class Client:
     async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         """Send the POST once. Whatever happens is an event; only cancellation and defects of ours are raised.
 
-        Lost is also the rare reset of a connection that the server had just closed (``line`` keeps that away).
+        Lost is also the rare reset of a connection that the server had just closed (``transport`` keeps that away).
         """
         try:
             inputs = await self._inputs(record)

@@ -18,14 +18,14 @@ from ...core.errors import (
     StaleRecordError,
     UsageError,
 )
-from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
+from ...core.events import Event, Reserved, Reused
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
 from ...core.policy import explain_budget_refusal, format_spent_and_reserved
 from ...core.words import pluralize_text
 from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
-from ..money_totals import StateSums, sum_money
+from ..money_totals import StateSums, read_charged_cost, sum_money
 from .errors import HaltedError, LeaseOverError
 
 _STATE_NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
@@ -50,13 +50,6 @@ def encode_change(change: Change) -> dict[str, Any]:
     if isinstance(event, Reused):
         values["folder"] = event.run
     return values
-
-
-def read_charged_cost(event: Event) -> int:
-    """Micro-dollars: the cost of a job that the service named; 0 where it named none."""
-    if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
-        return event.cost or 0
-    return 0
 
 
 def to_storable(value: Any) -> Any:

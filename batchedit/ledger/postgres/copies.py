@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
 from ...core.words import pluralize
-from ..codec import STATE_COLUMNS
+from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
 from ..rescue import ID_NOT_TAKEN_IN
 from ..sqlite_file import SqliteFile
@@ -40,7 +40,6 @@ NOTIFIED = "told:"
 _STATE_COUNT = STATE_COLUMNS.count(",") + 1
 _PLACEHOLDERS = ", ".join("?" * _STATE_COUNT)
 _JOB_COLUMNS = ", ".join(f"job.{name.strip()}" for name in STATE_COLUMNS.split(","))
-_REQUEST_COLUMNS = "key, slot, inputs, name, size, variant, revision, version"
 
 _NEXT_TX = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
 """The number of the next transaction. It is read in the same statement that it bounds: read a moment later, a job's
@@ -164,11 +163,11 @@ def _to_sqlite_values(values: Iterable[Any]) -> list[Any]:
 def take_all(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run: int) -> None:
     """Fill an empty copy with everything that the store has of the run. The connection is in a snapshot transaction."""
     select_jobs = f"""
-        SELECT request.id, {_REQUEST_COLUMNS}, wanted::int, job.serial, {_JOB_COLUMNS} FROM {SCHEMA}.request
+        SELECT request.id, {REQUEST_COLUMNS}, wanted::int, job.serial, {_JOB_COLUMNS} FROM {SCHEMA}.request
         JOIN {SCHEMA}.job USING (run, id) WHERE run = %s ORDER BY id
     """
-    placeholders = ", ".join("?" * (_REQUEST_COLUMNS.count(",") + 4 + _STATE_COUNT))
-    insert_job = f"INSERT INTO jobs (id, {_REQUEST_COLUMNS}, wanted, serial, {STATE_COLUMNS}) VALUES ({placeholders})"
+    placeholders = ", ".join("?" * (REQUEST_COLUMNS.count(",") + 4 + _STATE_COUNT))
+    insert_job = f"INSERT INTO jobs (id, {REQUEST_COLUMNS}, wanted, serial, {STATE_COLUMNS}) VALUES ({placeholders})"
     with copy.transaction() as db:
         for row in _stream_rows(connection, select_jobs, run):
             db.execute(insert_job, _to_sqlite_values(row))
@@ -212,8 +211,8 @@ def give_intake(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run:
     ).fetchone()
     if (row[0] if row else "0") != (before or "0"):
         raise StoppedError("somebody else took a manifest into this run meanwhile", hint="the same command sees both")
-    new = copy.rows(f"SELECT id, {_REQUEST_COLUMNS} FROM jobs WHERE id > ? ORDER BY id", (int(before or 0),))
-    copy_in(connection, f"{SCHEMA}.request (run, id, {_REQUEST_COLUMNS})", ((run, *row) for row in new))
+    new = copy.rows(f"SELECT id, {REQUEST_COLUMNS} FROM jobs WHERE id > ? ORDER BY id", (int(before or 0),))
+    copy_in(connection, f"{SCHEMA}.request (run, id, {REQUEST_COLUMNS})", ((run, *row) for row in new))
     query = "SELECT id, wanted, instr(inputs, '\"$file\"') FROM jobs WHERE id > ? ORDER BY id"
     new = copy.rows(query, (int(before or 0),))
     anywhere = bool(copy.get("files_url"))  # local pictures are in the store of files, available to every worker

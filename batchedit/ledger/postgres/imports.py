@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 from ...core.errors import UsageError
 from ...core.typed import format_command
 from ..book import Book
-from ..codec import STATE_COLUMNS
+from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
 from ..decisions import FolderDecisions
 from ..facts import NO, PLAY, STORE_PLAY, YES
 from ..opening import create_checkpoint, open_as
@@ -42,7 +42,6 @@ IMPORTING = "importing"
 """The value instead of the run's number in the store, from the moment that the folder is given up until the store has all."""
 IMPORT_ID = "imported_from"
 """The fact that identifies the folder that a run came from."""
-_REQUEST_COLUMNS = "key, slot, inputs, name, size, variant, revision, version"
 
 
 def check_to_import(copy: Book, folder: Path, url: str) -> None:
@@ -192,7 +191,7 @@ def _list_tables(copy: SqliteFile) -> Iterator[tuple[str, str, Iterable[tuple[An
     """``(table, columns, rows)`` in the order that the foreign keys need. A job's serial counts its changes, and each
     event has the one that it led to: an older edition may have written more events than it counted.
     """
-    yield "request", f"id, {_REQUEST_COLUMNS}", copy.rows(f"SELECT id, {_REQUEST_COLUMNS} FROM jobs ORDER BY id")
+    yield "request", f"id, {REQUEST_COLUMNS}", copy.rows(f"SELECT id, {REQUEST_COLUMNS} FROM jobs ORDER BY id")
     jobs_query = f"""
         SELECT id, wanted, max(serial, (SELECT count(*) FROM events WHERE events.job = jobs.id)),
             instr(inputs, '"$file"') > 0, {STATE_COLUMNS} FROM jobs ORDER BY id
