@@ -51,143 +51,143 @@ QUICK = {"latency": "0", "plain_files": 4_000}
 TABLE = {
     (
         "results/report.py",
-        "to_type('run', run, *room, *store)",
+        "format_command('run', run, *room, *store)",
     ): "test_a_run_that_its_cap_stopped_names_a_cap_that_suffices",
-    ("results/report.py", "to_type('fetch', run, *store)"): "test_what_can_not_be_collected",
-    ("results/report.py", "to_type('doubt', run, *store)"): "test_what_can_not_be_collected",
+    ("results/report.py", "format_command('fetch', run, *store)"): "test_what_can_not_be_collected",
+    ("results/report.py", "format_command('doubt', run, *store)"): "test_what_can_not_be_collected",
     (
         "results/report.py",
-        "to_type('retry', run, '--failed', *_format_cap_option_for(report, failed), *store)",
+        "format_command('retry', run, '--failed', *_format_cap_option_for(report, failed), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--moderated', *_format_cap_option_for(report, moderated), *store)",
+        "format_command('retry', run, '--moderated', *_format_cap_option_for(report, moderated), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--cancelled', *_format_cap_option_for(report, cancelled), *store)",
+        "format_command('retry', run, '--cancelled', *_format_cap_option_for(report, cancelled), *store)",
     ): "test_what_was_cancelled_and_what_was_too_late",
-    ("cli/settle_commands.py", "to_type('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
-    ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
+    ("cli/settle_commands.py", "format_command('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
+    ("cli/commands.py", "format_command('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--buy-again', _name_for_command(doubt, report), *report.room, *report.store)",
+        "format_command('doubt', run, '--buy-again', _name_for_command(doubt, report), *report.room, *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--write-off', _name_for_command(doubt, report), *report.store)",
+        "format_command('doubt', run, '--write-off', _name_for_command(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
-        "to_type('doubt', report.folder, '--request-id', f'{_name_for_command(doubt, report)}=ID', *report.store)",
+        "format_command('doubt', report.folder, '--request-id', f'{_name_for_command(doubt, report)}=ID', *report.store)",
     ): "test_an_id_that_was_pasted_is_collected",
-    ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
-    ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
-    ("runcomfy/token.py", "to_type('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
-    ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
-    ("cli/show.py", "to_type('template', '--examples')"): "test_nobody_has_a_run_yet",
+    ("cli/show.py", "format_command('fetch', run, *report.store)"): "test_what_can_not_be_collected",
+    ("cli/show.py", "format_command('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
+    ("runcomfy/token.py", "format_command('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
+    ("cli/show.py", "format_command('template')"): "test_nobody_has_a_run_yet",
+    ("cli/show.py", "format_command('template', '--examples')"): "test_nobody_has_a_run_yet",
     (
         "cli/source_commands.py",
-        "to_type('run', folder / 'demo.csv', '--sandbox')",
+        "format_command('run', folder / 'demo.csv', '--sandbox')",
     ): "test_the_help_names_commands_that_work",
-    ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
-    ("cli/config_file.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
-    ("cli/review_commands.py", "to_type('review', page.run)"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('review', delivered.run)"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('redo', run, '--use-notes', *summary.room, *summary.store)"): (
+    ("cli/show.py", "format_command('run', '--help')"): "test_nobody_has_a_run_yet",
+    ("cli/config_file.py", "format_command(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
+    ("cli/review_commands.py", "format_command('review', page.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "format_command('review', delivered.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "format_command('redo', run, '--use-notes', *summary.room, *summary.store)"): (
         "test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices"
     ),
-    ("cli/review_commands.py", "to_type('deliver', run, '--to', _find_free_path(run), *summary.store)"): (
+    ("cli/review_commands.py", "format_command('deliver', run, '--to', _find_free_path(run), *summary.store)"): (
         "test_from_the_gallery_to_the_delivery"
     ),
-    ("cli/review_commands.py", "to_type('review', run, *summary.store)"): "test_from_the_gallery_to_the_delivery",
-    ("commands/deliver.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
-    ("review/deliver.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
-    ("commands/redo.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
-    ("commands/runs.py", "to_type('status', told.folder, *store)"): "test_a_run_that_another_process_has",
-    ("commands/runs.py", "to_type('gallery', told.folder, *report.store)"): "test_a_run_that_another_process_has",
+    ("cli/review_commands.py", "format_command('review', run, *summary.store)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/deliver.py", "format_command('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
+    ("review/deliver.py", "format_command('review', run)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/redo.py", "format_command('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/runs.py", "format_command('status', entry.folder, *store)"): "test_a_run_that_another_process_has",
+    ("commands/runs.py", "format_command('gallery', entry.folder, *report.store)"): "test_a_run_that_another_process_has",
     (
         "commands/runs.py",
-        "to_type('run', Path(told.source), '--out', told.folder)",
+        "format_command('run', Path(entry.source), '--out', entry.folder)",
     ): "test_a_run_in_which_nothing_was_bought",
-    ("cli/source_commands.py", "to_type('run', path, *roots, '--sandbox')"): "test_a_manifest_that_was_made",
-    ("cli/source_commands.py", "to_type('plan', path, *roots)"): "test_a_manifest_that_was_made",
-    ("cli/source_commands.py", "to_type('plan', path)"): "test_a_manifest_that_was_made",
-    ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
-    ("manifest/read.py", "to_type('template', '--examples')"): "test_a_manifest_that_was_made",
-    ("manifest/sniff.py", "to_type('init', path)"): "test_a_manifest_that_was_made",
-    ("planning/other_runs.py", "to_type(command, run)"): "test_what_another_run_has",
+    ("cli/source_commands.py", "format_command('run', path, *roots, '--sandbox')"): "test_a_manifest_that_was_made",
+    ("cli/source_commands.py", "format_command('plan', path, *roots)"): "test_a_manifest_that_was_made",
+    ("cli/source_commands.py", "format_command('plan', path)"): "test_a_manifest_that_was_made",
+    ("manifest/read.py", "format_command('init', source)"): "test_a_manifest_that_was_made",
+    ("manifest/read.py", "format_command('template', '--examples')"): "test_a_manifest_that_was_made",
+    ("manifest/sniff.py", "format_command('init', path)"): "test_a_manifest_that_was_made",
+    ("planning/other_runs.py", "format_command(command, run)"): "test_what_another_run_has",
     (
         "run_folder.py",
-        "to_type('run', source, *options, '--out', folder.path)",
+        "format_command('run', source, *options, '--out', folder.path)",
     ): "test_a_run_whose_copy_of_the_manifest_is_gone",
     (
         "commands/run.py",
-        "to_type('run', source, '--config', run.folder.settings, '--out', run.folder.path)",
+        "format_command('run', source, '--config', run.folder.settings, '--out', run.folder.path)",
     ): ("test_a_sheet_that_was_changed_since"),
     (
         "commands/retry.py",
-        "to_type('retry', run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *store_words(run.checkpoint))",
+        "format_command('retry', run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *build_store_words(run.checkpoint))",
     ): "test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices",
-    ("commands/retry.py", "to_type('run', folder.path, *room, *store)"): "test_nothing_is_there_to_retry",
-    ("commands/retry.py", "to_type('status', folder.path, *store)"): "test_nothing_is_there_to_retry",
-    ("commands/doubt.py", "to_type('run', folder.path, *words)"): "test_nothing_is_there_to_retry",
-    ("commands/doubt.py", "to_type('doubt', folder.path, *store_words(checkpoint))"): (
+    ("commands/retry.py", "format_command('run', folder.path, *room, *store)"): "test_nothing_is_there_to_retry",
+    ("commands/retry.py", "format_command('status', folder.path, *store)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "format_command('run', folder.path, *words)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "format_command('doubt', folder.path, *build_store_words(checkpoint))"): (
         "test_doubt_names_a_job_that_it_takes"
     ),
-    ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
-    ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
+    ("run_folder.py", "format_command('runs')"): "test_a_run_that_is_not_there",
+    ("run_folder.py", "format_command('run', given)"): "test_a_run_that_is_not_there",
     (
         "ledger/postgres/schema.py",
-        "to_type('store', 'init', hide_password(url))",
+        "format_command('store', 'init', hide_password(url))",
     ): "test_a_store_that_is_not_made_or_forgets",
     (
         "ledger/postgres/durability.py",
-        "to_type('store', 'init', shown_url, '--i-accept-loss')",
+        "format_command('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
-    ("commands/rescued.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
-    ("cli/detached.py", "to_type('status', shorten_path(launch.folder))"): "test_a_run_in_a_process_of_its_own",
+    ("commands/rescued.py", "format_command('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
+    ("cli/detached.py", "format_command('status', shorten_path(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
-        "to_type('verify', delivered.to, '--key', _format_public_key(signer))",
+        "format_command('verify', delivered.to, '--key', _format_public_key(signer))",
     ): "test_from_the_gallery_to_the_delivery",
-    ("cli/live_commands.py", "to_type('resume', folder)"): "test_a_run_in_a_process_of_its_own",
-    ("commands/models.py", "to_type('models')"): "test_a_model_that_is_not_there",
+    ("cli/live_commands.py", "format_command('resume', folder)"): "test_a_run_in_a_process_of_its_own",
+    ("commands/models.py", "format_command('models')"): "test_a_model_that_is_not_there",
     (
         "commands/wishes.py",
-        "to_type('run', shorten_path(folder.path), *room, *store)",
+        "format_command('run', shorten_path(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (
         "commands/confirmation.py",
-        "to_type(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
+        "format_command(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
     ): "test_a_yes_that_was_said_beforehand",
     (
         "commands/carry.py",
-        "to_type('run', shorten_path(Path(confirmation.folder)))",
+        "format_command('run', shorten_path(Path(confirmation.folder)))",
     ): "test_a_yes_that_was_said_beforehand",
-    ("planning/plan.py", "to_type('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
-    ("cli/notices.py", "to_type('status', shorten_path(folder), '--watch')"): "test_what_a_message_says_to_type",
-    ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
+    ("planning/plan.py", "format_command('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
+    ("cli/notices.py", "format_command('status', shorten_path(folder), '--watch')"): "test_what_a_message_says_to_type",
+    ("results/report.py", "format_command('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
     (
         "ledger/postgres/bought_from.py",
-        "to_type('sandbox', '--port', port)",
+        "format_command('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
-    ("cli/show.py", "to_type('gallery', shorten_path(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
+    ("cli/show.py", "format_command('gallery', shorten_path(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     (
         "cli/list_commands.py",
-        "to_type('run', imported.name, '--store', imported.where)",
+        "format_command('run', imported.name, '--store', imported.where)",
     ): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
-    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *build_store_option(shown_url, os.environ))"): (
+    ("commands/runs.py", "format_command('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "format_command('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "format_command('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("ledger/postgres/errors.py", "format_command('store', 'lift', run, *build_store_option(shown_url, os.environ))"): (
         "test_a_run_that_a_store_took_over"
     ),
-    ("results/report.py", "to_type('run', report.folder, *report.store)"): "test_a_file_that_the_disk_refused",
-    ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
+    ("results/report.py", "format_command('run', report.folder, *report.store)"): "test_a_file_that_the_disk_refused",
+    ("commands/import_run.py", "format_command('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
     (
         "ledger/postgres/imports.py",
-        "to_type('runs', '--import', folder, '--store', shown_url)",
+        "format_command('runs', '--import', folder, '--store', shown_url)",
     ): "test_a_store_that_could_not_take_a_run_over",
 }
 """``(file, call)`` → the test that types it."""
@@ -221,7 +221,7 @@ def test_every_command_that_is_printed_is_typed_by_a_test() -> None:
         (name, ast.unparse(node))
         for name, tree in list_sources()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "to_type"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "format_command"
     }
     assert printed == set(TABLE)
     assert set(TABLE.values()) <= set(globals())
