@@ -202,11 +202,11 @@ def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> in
 
 @command("results")
 @click.argument("run", shell_complete=complete_run)
-@click.option("--format", "format_name", type=click.Choice(FORMATS), help="[default: the manifest's]")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="[default: the manifest's]")
 @click.option("--to", metavar="FILE", help="Where to.  [default: results.… in the run's folder]")
 @options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
-def results(ctx: click.Context, /, run: str, format_name: str | None, to: str | None, **_: Any) -> int:
+def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, **_: Any) -> int:
     """Write the enriched manifest again; also while a run is going on."""
     from ..commands.results import results as write_results  # noqa: PLC0415 - `--help` needs none of it
 
@@ -215,7 +215,7 @@ def results(ctx: click.Context, /, run: str, format_name: str | None, to: str | 
 
     path, steps = Path(to) if to else None, make_steps(ctx)
     click.echo(
-        to_one_line(write_results(run, read_given_options(ctx), kind=format_name, to=path, warn=warn, steps=steps))
+        to_one_line(write_results(run, read_given_options(ctx), kind=kind, to=path, warn=warn, steps=steps))
     )
     return 0
 

@@ -42,7 +42,7 @@ class S3:
     def __init__(self) -> None:
         self._server = seaweed.shared()
 
-    def make_env(self, who: str = "owner") -> dict[str, str]:
+    def environment(self, who: str = "owner") -> dict[str, str]:
         env = self._server.environment(seaweed.READER if who == "reader" else seaweed.OWNER)
         return env | ({"AWS_SECRET_ACCESS_KEY": "the-owner-s-secret-of-last-year"} if who == "another key" else {})
 
@@ -77,7 +77,7 @@ class GoogleStorage:
     def __init__(self, server: google.Google) -> None:
         self.server = server
 
-    def make_env(self, who: str = google.OWNER) -> dict[str, str]:
+    def environment(self, who: str = google.OWNER) -> dict[str, str]:
         if who != "another key":
             return self.server.environment(who)
         path = self.server.service_account(google.OWNER, signed_by=google.READER)
@@ -116,7 +116,7 @@ class AzureStorage:
     def __init__(self, server: azure.Azure) -> None:
         self.server = server
 
-    def make_env(self, who: str = "owner") -> dict[str, str]:
+    def environment(self, who: str = "owner") -> dict[str, str]:
         env = self.server.environment("rl" if who == "reader" else "")
         return env | ({"AZURE_STORAGE_ACCOUNT_KEY": f"aGFs{azure.KEY[4:]}"} if who == "another key" else {})
 
