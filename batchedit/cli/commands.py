@@ -214,9 +214,7 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
         log_lines.write_line(f"warning: {text}", "warning")
 
     path, steps = Path(to) if to else None, make_steps(ctx)
-    click.echo(
-        to_one_line(write_results(run, read_given_options(ctx), kind=kind, to=path, warn=warn, steps=steps))
-    )
+    click.echo(to_one_line(write_results(run, read_given_options(ctx), kind=kind, to=path, warn=warn, steps=steps)))
     return 0
 
 

@@ -100,12 +100,18 @@ TABLE = {
     ("cli/review_commands.py", "format_command('deliver', run, '--to', _find_free_path(run), *summary.store)"): (
         "test_from_the_gallery_to_the_delivery"
     ),
-    ("cli/review_commands.py", "format_command('review', run, *summary.store)"): "test_from_the_gallery_to_the_delivery",
+    (
+        "cli/review_commands.py",
+        "format_command('review', run, *summary.store)",
+    ): "test_from_the_gallery_to_the_delivery",
     ("commands/deliver.py", "format_command('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
     ("review/deliver.py", "format_command('review', run)"): "test_from_the_gallery_to_the_delivery",
     ("commands/redo.py", "format_command('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
     ("commands/runs.py", "format_command('status', entry.folder, *store)"): "test_a_run_that_another_process_has",
-    ("commands/runs.py", "format_command('gallery', entry.folder, *report.store)"): "test_a_run_that_another_process_has",
+    (
+        "commands/runs.py",
+        "format_command('gallery', entry.folder, *report.store)",
+    ): "test_a_run_that_another_process_has",
     (
         "commands/runs.py",
         "format_command('run', Path(entry.source), '--out', entry.folder)",
@@ -172,7 +178,10 @@ TABLE = {
         "ledger/postgres/bought_from.py",
         "format_command('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
-    ("cli/show.py", "format_command('gallery', shorten_path(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
+    (
+        "cli/show.py",
+        "format_command('gallery', shorten_path(run))",
+    ): "test_where_the_pictures_of_a_canary_are_looked_at",
     (
         "cli/list_commands.py",
         "format_command('run', imported.name, '--store', imported.where)",
