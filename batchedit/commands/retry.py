@@ -148,6 +148,5 @@ def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryR
 
 
 def _format_retry_command(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return format_command(
-        "retry", run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *build_store_words(run.checkpoint)
-    )
+    room, store = format_cap_option(run.checkpoint, jobs), build_store_words(run.checkpoint)
+    return format_command("retry", run.folder.path, *words, *room, *store)

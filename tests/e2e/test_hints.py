@@ -133,7 +133,7 @@ TABLE = {
     ): ("test_a_sheet_that_was_changed_since"),
     (
         "commands/retry.py",
-        "format_command('retry', run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *build_store_words(run.checkpoint))",
+        "format_command('retry', run.folder.path, *words, *room, *store)",
     ): "test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices",
     ("commands/retry.py", "format_command('run', folder.path, *room, *store)"): "test_nothing_is_there_to_retry",
     ("commands/retry.py", "format_command('status', folder.path, *store)"): "test_nothing_is_there_to_retry",
