@@ -100,6 +100,11 @@ class Terminal:
             *metrics_observers,
         ]
 
+    def leave_run(self) -> None:
+        """A worker waits for the next run: the metrics have no numbers of one, for old ones would say that it hangs."""
+        if self._metrics:
+            self._metrics.clear_snapshot()
+
     def say(self, text: str) -> None:
         """Print one line, above the bar if there is one."""
         self._print_unless_quiet(to_one_line(text))

@@ -197,8 +197,13 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     url = _require_url(settings_given.pop("store", None))
     run_place = {"store": url, **({"out": settings_given["out"]} if "out" in settings_given else {})}
     with _notify_worker_ends(ctx, host, run_place) as send_worker_end:
+
+        def leave_run(worked_run: Any) -> None:
+            host.leave_run()
+            send_worker_end(worked_run)
+
         worked_runs = run_attended(
-            host, lambda: help_out(url, host, settings_given, run=run, until_idle=until_idle, on_left=send_worker_end)
+            host, lambda: help_out(url, host, settings_given, run=run, until_idle=until_idle, on_left=leave_run)
         )
     for worked_run in worked_runs:
         states_text = ", ".join(

@@ -71,6 +71,22 @@ def test_a_worker_without_work_lives_and_is_ready(team: Callable[..., Team]) -> 
     assert helper.wait() == 143
 
 
+def test_a_worker_that_waits_for_work_was_told_dead_five_minutes_after_its_run(team: Callable[..., Team]) -> None:
+    """The numbers of a run that was over stayed, and grew old: an orchestrator ended a worker that was well."""
+    it = team(2, latency="2")
+    run = it.start("run", "m.csv", "--yes")
+    until(lambda: it.sandbox.ledger()["accepted"] == 2)
+    kill(run.pid, signal.SIGTERM)
+    assert run.wait() == 143
+    helper = it.start("work", "--metrics", "127.0.0.1:0")
+    url = address_of(helper)
+    until(lambda: ("batchedit_jobs", "m", "waiting") in sums(url))
+    until(lambda: ("batchedit_jobs", "m", "waiting") not in sums(url))
+    assert sums(url)["batchedit_files_saved_total",] == 2
+    kill(helper.pid, signal.SIGTERM)
+    assert helper.wait() == 143
+
+
 @pytest.mark.parametrize("text", ["127.0.0.1", "nonsense:", "127.0.0.1:99999", "127.0.0.1:0/metrics", "192.0.2.1:80"])
 def test_an_address_that_nobody_can_listen_on_is_told_before_anything_is_sent(tmp_path: Path, text: str) -> None:
     manifest(tmp_path / "m.csv", 1)
