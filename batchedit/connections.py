@@ -77,6 +77,13 @@ class Stack:
             await transport.aclose()
 
 
+def find_redirect(response: httpx.Response, url: httpx.URL) -> httpx.URL | None:
+    """The address that the response from ``url`` leads to; None where it is no redirect. httpx.InvalidURL where that is no
+    address. Whether it may be followed is the caller's to judge.
+    """
+    return url.join(response.headers["location"]) if response.has_redirect_location else None
+
+
 # --- bodies ---------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from ..core.money import format_usd, label_play, to_plain_usd
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import format_command
 from ..core.words import pluralize
-from ..disk import create, sync_folder
+from ..disk import replace_atomically, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import shorten_path
 from ..settings.model import Settings
@@ -190,11 +190,8 @@ class ConfirmationFolder:
             if path.with_suffix(".used").exists():
                 path.unlink()
                 raise FileExistsError
-            with create(path.with_suffix(".part"), _MODE) as file:
-                file.write(orjson.dumps(confirmation.as_json()))
-                os.fsync(file.fileno())
-            path.with_suffix(".part").replace(path)
-            sync_folder(self.folder)
+            with replace_atomically(path, _MODE) as part:
+                part.write_bytes(orjson.dumps(confirmation.as_json()))
         except FileExistsError:
             raise UsageError(f"this yes was used already; {_NOTHING_BOUGHT} a second time") from None
         except OSError as error:
@@ -247,11 +244,8 @@ def _create_once(path: Path) -> None:
 
 def write_answer(path: Path, values: Mapping[str, Any]) -> None:
     """Write the answer to the confirmation ``path`` for the process that waits for the start; it may have ended by now."""
-    part = path.with_suffix(".telling")
-    with suppress(OSError):
-        with create(part, _MODE) as file:
-            file.write(orjson.dumps(values))
-        part.replace(path.with_suffix(".answer"))
+    with suppress(OSError), replace_atomically(path.with_suffix(".answer"), _MODE) as part:
+        part.write_bytes(orjson.dumps(values))
 
 
 def refusal_to_json(error: BatcheditError) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import httpx
 from anyio import to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from ..connections import PackedBodyError, Stack, make_unpacker, read_body
+from ..connections import PackedBodyError, Stack, find_redirect, make_unpacker, read_body
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
 from ..core.inanswer import InlinePictures, is_inline_address
@@ -133,24 +133,12 @@ class Downloader:
         name = record.job.name if index == 0 else f"{record.job.name}-{index + 1}"
         target = self._build_target(name)
         started = anyio.current_time()
-        first_flaw: list[_PassingFlawError] = []
-
-        async def attempt() -> SavedFile:
-            if first_flaw:
-                raise first_flaw.pop()  # of the first attempt, which is made without tenacity
-            return await self._attempt(output.url, target, record)
 
         def stop(state: RetryCallState) -> bool:
             late = anyio.current_time() - started + state.upcoming_sleep > TOTAL_SECONDS
             return state.attempt_number >= ATTEMPTS or late
 
         async with self._limiter:
-            try:
-                return await self._put_in_store(await attempt(), record)
-            except _PassingFlawError as flaw:
-                first_flaw.append(flaw)
-            except _FlawError as flaw:
-                return Broken(flaw.problem)
             retrying = AsyncRetrying(
                 sleep=anyio.sleep,
                 stop=stop,
@@ -159,7 +147,7 @@ class Downloader:
                 reraise=True,
             )
             try:
-                saved: SavedFile = await retrying(attempt)
+                saved: SavedFile = await retrying(self._attempt, output.url, target, record)
             except _FlawError as flaw:
                 return Broken(flaw.problem)
             return await self._put_in_store(saved, record)
@@ -239,13 +227,15 @@ class Downloader:
             async with (self._local_stack if is_loopback(link.host) else self._remote_stack).take() as transport:
                 response = await transport.handle_async_request(request)
                 try:
-                    if not response.has_redirect_location:
+                    next_link = find_redirect(response, link)
+                    if next_link is None:
                         _check_status(response)
                         return await self._read_body(response, download)
+                except httpx.InvalidURL as error:
+                    raise _FlawError(f"the link can't be read: {error}") from None
                 finally:
                     with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
                         await response.aclose()
-            next_link = link.join(_parse_link(response.headers["location"]))
             if link.scheme == "https" and next_link.scheme != "https":
                 raise _FlawError("the link is not followed: it leads from https to http")
             link = next_link

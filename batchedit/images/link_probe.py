@@ -24,6 +24,7 @@ from urllib.parse import unquote
 import anyio
 import httpx
 
+from ..connections import find_redirect
 from ..core.hosts import is_loopback
 from ..core.limits import MAX_LINK_BYTES, SAFE_LINK_BYTES, format_mb
 from .formats import detect_media_type
@@ -57,6 +58,9 @@ class Answer:
     modified: str = ""
     at: float = 0.0
     page: bool = False
+
+
+_NO_ADDRESS = "is no link that can be asked for"
 
 
 class LinkProbe:
@@ -171,11 +175,12 @@ class LinkProbe:
     @asynccontextmanager
     async def _open(self, method: str, url: str, headers: dict[str, str]) -> AsyncIterator[Answer | httpx.Response]:
         """The response that the redirects lead to, its body unread; or why the link is not requested."""
-        target = _parse_url(url)
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL:
+            yield Answer(BAD, _NO_ADDRESS)
+            return
         for _ in range(REDIRECTS + 1):
-            if target is None:
-                yield Answer(BAD, "is no link that can be asked for")
-                return
             if reason := self._explain_refusal(target):
                 yield Answer(BAD, reason)
                 return
@@ -189,10 +194,15 @@ class LinkProbe:
                 request.url = target.copy_with(host=address)
                 request.extensions["sni_hostname"] = target.raw_host.decode()
             async with aclosing(await self._http.send(request, stream=True)) as reply:
-                if not reply.is_redirect or "location" not in reply.headers:
+                try:
+                    next_target = find_redirect(reply, target)
+                except httpx.InvalidURL:
+                    yield Answer(BAD, _NO_ADDRESS)
+                    return
+                if next_target is None:
                     yield reply
                     return
-                target = _parse_url(reply.headers["location"], target)
+                target = next_target
         yield Answer(BAD, f"leads from one address to the next, more than {REDIRECTS} times")
 
     def _explain_refusal(self, url: httpx.URL) -> str:
@@ -201,14 +211,6 @@ class LinkProbe:
         if url.scheme == "http" and self._loopback and is_loopback(url.host):
             return ""
         return f"leads to {url.scheme}://{url.host[:60]}; the service fetches https:// links only"
-
-
-def _parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
-    """The address, relative to ``base``; None where it is none."""
-    try:
-        return base.join(text) if base else httpx.URL(text)
-    except httpx.InvalidURL:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..disk import replace_atomically
+
 PAGE = 100
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|https?://\S+|\d[\d.,:]*")
 _SCHEMA = """
@@ -57,15 +59,12 @@ class Findings:
     @contextmanager
     def create(cls, path: Path) -> Iterator[Findings]:
         """Make a new file. It replaces the old one when the block ends."""
-        part = path.with_name(f"{path.name}.part")
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(part, isolation_level=None)) as db:
+        with replace_atomically(path) as part, closing(sqlite3.connect(part, isolation_level=None)) as db:
             db.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
             db.execute("BEGIN")
             yield cls(db)
             db.execute("COMMIT")
             db.executescript("CREATE INDEX by_cause ON problems (cause, n); CREATE INDEX by_row ON problems (row);")
-        part.replace(path)
 
     @classmethod
     @contextmanager
