@@ -71,12 +71,12 @@ def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom
         page.locator("#grid .picture").first.focus()
         for key in ("a", "r", "h"):
             page.keyboard.press(key)
+        marked(page, 3)  # else a note that is typed meanwhile goes out with its verdict, as one mark
         page.locator(".picture").nth(1).click()
         page.keyboard.press("n")
         page.keyboard.type("brighter, no text")
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
-        marked(page, 3)
         expect(page.locator("#looked")).to_have_text("3")
         page.reload()
         there(page, ".card img")
