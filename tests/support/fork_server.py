@@ -192,9 +192,9 @@ def _wait_at(nth: int, path: str) -> None:
 
     submit, posts = Client.submit, itertools.count(1)
 
-    async def held(client, record):
+    async def held(client, record, permit):
         number = next(posts)
-        event = await submit(client, record)
+        event = await submit(client, record, permit)
         if number >= nth:
             while not await anyio.Path(path).exists():  # noqa: ASYNC110 - a test makes the file
                 await anyio.sleep(0.01)  # what cancels a POST on its way cancels this too
