@@ -21,7 +21,7 @@ from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import make_env, manifest, on
+from tests.support.cli import make_own_env, manifest, on
 from tests.support.cli import run_cli as batchedit
 from tests.support.share import whole_or
 
@@ -102,18 +102,13 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield found
 
 
-def mine(folder: Path) -> dict[str, str]:
-    """The register of who made the run in ``folder``."""
-    return make_env(BATCHEDIT_STATE=str(folder / "state"))
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, sandbox: RunningSandbox) -> Path:
     """With a run in ``kept/m``: a picture, a failed job and one in doubt, under a cap."""
     folder = tmp_path_factory.mktemp("facts")
     manifest(folder / "m.csv", 3)
     sandbox.set_faults(["job:failed=first:1", "submit:drop_after=at:2"])
-    batchedit("run", "m.csv", *on(sandbox, "-j", 1, "--max-cost", 9), cwd=folder, env=mine(folder), code=76)
+    batchedit("run", "m.csv", *on(sandbox, "-j", 1, "--max-cost", 9), cwd=folder, env=make_own_env(folder), code=76)
     shutil.copytree(folder / "outputs", folder / "kept")
     return folder
 
@@ -131,7 +126,7 @@ def test_most_commands_ended_in_a_raw_exception_over_a_damaged_fact(
     for command, *words in (*COMMANDS, ("run", "m.csv", *map(str, on(sandbox, "--canary", 1)))):
         with closing(sqlite3.connect(checkpoint)) as db, db:  # a command that goes on may write it anew
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
-        done = batchedit(command, *words, cwd=made, env=mine(made), code=None)
+        done = batchedit(command, *words, cwd=made, env=make_own_env(made), code=None)
         assert "Traceback" not in done.stderr, (command, done.stderr)
         assert done.returncode not in {70, 1} or command in {"audit", "retry", "run"}, (command, done.stderr)
         if done.returncode == 74 or "outputs/m): damaged" in done.stdout:

@@ -17,7 +17,7 @@ from batchedit.core.errors import ManifestError
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import to_settings_toml
-from tests.support.cli import make_env, manifest, on
+from tests.support.cli import make_own_env, manifest, on
 from tests.support.cli import run_cli as batchedit
 
 NAMES = [field.name for field in fields(Settings)]
@@ -60,18 +60,13 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield found
 
 
-def mine(folder: Path) -> dict[str, str]:
-    """The register of who made the run in ``folder``."""
-    return make_env(BATCHEDIT_STATE=str(folder / "state"))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, sandbox: RunningSandbox) -> Path:
     """With a run in ``outputs/m`` that has one failed job."""
     found = tmp_path_factory.mktemp("kept")
     manifest(found / "m.csv", 2)
     sandbox.set_faults(["job:failed=first:1"])
-    batchedit("run", "m.csv", *on(sandbox), cwd=found, env=mine(found), code=1)
+    batchedit("run", "m.csv", *on(sandbox), cwd=found, env=make_own_env(found), code=1)
     sandbox.set_faults(["job:failed=first:1000"])
     return found
 
@@ -87,7 +82,7 @@ def test_damaged_settings_of_a_run_are_one_sentence(folder: Path, text: str) -> 
     for command in COMMANDS:
         yes = ["--yes"] if command in {"run", "retry"} else []
         name = [] if command == "runs" else ["m"]
-        done = batchedit(command, *name, *yes, cwd=folder, env=mine(folder), code=None)
+        done = batchedit(command, *name, *yes, cwd=folder, env=make_own_env(folder), code=None)
         assert "Traceback" not in done.stderr, command
         assert done.returncode in ({0} if command == "runs" else {0, 65, 75, 76}), (command, done.stderr)
         if done.returncode == 65:

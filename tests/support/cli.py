@@ -28,6 +28,11 @@ def make_env(**more: str) -> dict[str, str]:
     return {**inherited, **state, "RUNCOMFY_API_TOKEN": "test-token", **more}
 
 
+def make_own_env(folder: Path) -> dict[str, str]:
+    """The same with a state folder, and so a register of runs, of its own in ``folder``."""
+    return make_env(BATCHEDIT_STATE=str(folder / "state"))
+
+
 def batchedit(
     *arguments: object, cwd: Path, env: dict[str, str] | None = None, stdin: str = "", code: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
