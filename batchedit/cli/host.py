@@ -100,8 +100,8 @@ class Terminal:
             *metrics_observers,
         ]
 
-    def leave_run(self) -> None:
-        """A worker waits for the next run: the metrics have no numbers of one, for old ones would say that it hangs."""
+    def clear_metrics(self) -> None:
+        """The process waits, for its next run or for a person: old numbers would say that it hangs."""
         if self._metrics:
             self._metrics.clear_snapshot()
 
@@ -150,6 +150,7 @@ class Terminal:
 
     async def _ask_to_confirm(self, quote: Quote) -> None:
         self.close()
+        self.clear_metrics()
         self._print_unless_quiet(format_quote(quote))
         for warning in quote.plan.every_warning if self._quiet else ():
             self.warn(warning)

@@ -199,7 +199,7 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     with _notify_worker_ends(ctx, host, run_place) as send_worker_end:
 
         def leave_run(worked_run: Any) -> None:
-            host.leave_run()
+            host.clear_metrics()
             send_worker_end(worked_run)
 
         worked_runs = run_attended(

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import socket
 import struct
 import sys
 import termios
@@ -14,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from time import time
 
+import httpx
 import pytest
 
 from batchedit.core.events import Released
@@ -118,6 +120,25 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
             assert (
                 "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in screen
             )
+
+
+def test_a_run_that_waited_for_its_person_was_told_dead_five_minutes_after_its_canary(tmp_path: Path) -> None:
+    """The canary's numbers stayed while the question stood, and grew old."""
+    manifest(tmp_path / "m.csv", 6)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    metrics: list[str] = []
+
+    def look() -> str:
+        metrics.append(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30, trust_env=False).text)
+        return "y\n"
+
+    with serve(SandboxConfig(latency="0.1", plain_files=2_000)) as sandbox:
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3", "--metrics", f"127.0.0.1:{port}"]
+        screen, code = run_at_terminal(arguments, tmp_path, ("Buy 3 first", "y\n"), ("Buy the other 3", look))
+    assert code == 0, screen
+    assert "batchedit_files_saved_total 3.0" in metrics[0]
+    assert "batchedit_jobs{" not in metrics[0]
 
 
 def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_file(tmp_path: Path) -> None:
