@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from common import hand_over, quick
 
-from batchedit.images.features import Album, reduce
+from batchedit.images.features import Album, derive
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
@@ -159,7 +159,7 @@ def press_keys(home: Path, pictures: int) -> Iterator[Row]:
         file = io.BytesIO()
         image = Image.new("RGB", (64, 64), (record.id % 256, record.id // 256 % 256, 90))
         image.save(file, "PNG")
-        album.keep(room.done(checkpoint, record, file.getvalue()).files[0].sha256, reduce(image))
+        album.keep(room.done(checkpoint, record, file.getvalue()).files[0].sha256, derive(image))
     checkpoint.close()
     with browsing(home) as ui, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

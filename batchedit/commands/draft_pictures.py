@@ -13,7 +13,9 @@ import anyio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..disk import replace_atomically, write_atomically
+from ..images.features import encode_jpeg, scale_down
 from ..images.link_probe import Answer, LinkProbe
+from ..images.shrink import to_rgb
 from .draft_steps import Step, read_step_result
 from .drafts import Draft
 from .proxy import find_proxy
@@ -46,7 +48,7 @@ async def _fetch_all(folder: Path, pictures: Mapping[str, dict[str, str]], proxy
                 await _fetch_one(folder, key, picture, asker)
 
         for key, picture in pictures.items():
-            if not (folder / f"{key}.webp").exists():
+            if not (folder / f"{key}.jpg").exists():
                 group.start_soon(fetch_limited, key, picture)
 
 
@@ -58,7 +60,7 @@ async def _fetch_one(folder: Path, key: str, picture: dict[str, str], asker: Lin
         data = Answer("bad", error.strerror or "can't be read")
     if not isinstance(data, Answer):
         try:
-            write_thumbnail(data, folder / f"{key}.webp")
+            write_thumbnail(data, folder / f"{key}.jpg")
             return
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             data = Answer("bad", f"can't be shown ({str(error)[:100]})")
@@ -73,7 +75,6 @@ def write_thumbnail(data: bytes, path: Path) -> None:
             if picture.width * picture.height > PIXELS_MOST:
                 raise ValueError(f"it has {picture.width} × {picture.height} pixels")
             picture.draft("RGB", (SIDE * 2, SIDE * 2))
-            small = ImageOps.exif_transpose(picture).convert("RGBA" if "A" in picture.getbands() else "RGB")
-            small.thumbnail((SIDE, SIDE))
+            small = scale_down(ImageOps.exif_transpose(to_rgb(picture)), SIDE)
     with replace_atomically(path) as part, part.open("wb") as file:
-        small.save(file, "WEBP", quality=82)
+        file.write(encode_jpeg(small))

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..core.model import Record, State
 from ..core.review import GalleryRow, PictureDecision, Verdict
+from ..images.features import needs_preview
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
@@ -148,8 +149,10 @@ def _address_by_job(values: dict[str, Any], record: Record) -> None:
         file.pop("problem", None)
         file |= {"name": path.name, "path": f"files/{record.id}/{index}"}
         if not file.get("video"):
-            file["thumb"] = f"thumbs/{record.id}/{index}.webp"
+            file["thumb"] = f"thumbs/{record.id}/{index}.jpg"
+            if needs_preview(path.suffix, file["width"], file["height"]):
+                file["large"] = f"thumbs/{record.id}/{index}-large.jpg"
     for index, source in enumerate(values["sources"]):
         source.pop("problem", None)
-        source |= {"thumb": f"thumbs/{record.id}/s{index}.webp", "large": f"thumbs/{record.id}/s{index}-large.webp"}
+        source |= {"thumb": f"thumbs/{record.id}/s{index}.jpg", "large": f"thumbs/{record.id}/s{index}-large.jpg"}
         source.setdefault("name", source.get("link", ""))

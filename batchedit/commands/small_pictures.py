@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ..core.errors import BatcheditError
 from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
-from ..images.features import Album, FeatureRequest, to_thumb_name
+from ..images.features import Album, FeatureRequest, encode_jpeg, to_thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, LinkProbe
 from ..images.shrink import shrink as make_fit
 from ..review.payload import list_sources
@@ -48,7 +47,7 @@ class MissingThumbnail:
     def path(self) -> Path:
         """Where the thumbnail is or will be."""
         if self.wanted is None:
-            name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
+            name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.jpg"
         else:
             name = to_thumb_name(self.wanted.sha256, large=self.large)
         return self.folder / "thumbs" / name
@@ -59,18 +58,18 @@ class MissingThumbnail:
 
 
 def find_small_picture(run_folder: Path, job: int, which: str) -> Path | MissingThumbnail | None:
-    """The thumbnail of ``which`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
-    there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
+    """The thumbnail of ``which`` of ``job``: ``0`` its first picture, ``s0`` its first source; ``0-large`` and ``s0-large``
+    their previews. None if there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
     """
     with open_read_only(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
-        number = which.removeprefix("s").removesuffix("-large")
+        number, large = which.removeprefix("s").removesuffix("-large"), which.endswith("-large")
         if record is None or not number.isdigit() or len(number) > 3:
             return None
         if which.startswith("s"):
-            thumbnail = _find_source(run_folder, record, int(number), roots, large=which.endswith("-large"))
+            thumbnail = _find_source(run_folder, record, int(number), roots, large=large)
         else:
-            thumbnail = _find_bought(run_folder, record, int(number), objects)
+            thumbnail = _find_bought(run_folder, record, int(number), objects, large=large)
     return thumbnail and (thumbnail.find_existing() or thumbnail)
 
 
@@ -133,11 +132,14 @@ def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
-def _find_bought(folder: Path, record: Record, number: int, objects: Objects | None) -> MissingThumbnail | None:
+def _find_bought(
+    folder: Path, record: Record, number: int, objects: Objects | None, *, large: bool
+) -> MissingThumbnail | None:
     if number >= len(record.files):
         return None
     file = record.files[number]
-    thumbnail = MissingThumbnail(folder, FeatureRequest(folder / file.path, file.sha256, root=folder))
+    request = FeatureRequest(folder / file.path, file.sha256, large=large, root=folder)
+    thumbnail = MissingThumbnail(folder, request, large=large)
     if not file.sha256.isalnum():
         return None
     if not thumbnail.path.is_file():
@@ -168,7 +170,5 @@ async def _fetch(link: str, proxy: str | None) -> bytes | Answer:
 
 @cache
 def make_placeholder() -> bytes:
-    """A plain grey picture, as WebP."""
-    file = io.BytesIO()
-    Image.new("RGB", (SIDE, SIDE), (128, 124, 118)).save(file, "WEBP", quality=30)
-    return file.getvalue()
+    """A plain grey picture, as JPEG."""
+    return encode_jpeg(Image.new("RGB", (SIDE, SIDE), (128, 124, 118)))

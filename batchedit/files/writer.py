@@ -2,8 +2,8 @@
 
 The bytes go to ``….part`` beside the final name and are hashed as they come. Then the type is recognised from the bytes and
 the pixels are decoded, the file is fsynced and renamed, and the folder is fsynced: no file has its final name until it is
-whole. The thumbnail and the features of a picture come from the same decode and are stored last, because losing them loses
-nothing.
+whole. The thumbnail, the preview and the features of a picture come from the same decode and are stored last, because losing
+them loses nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 from PIL import Image
 
 from ..disk import create, make_folders, sync_folder
-from ..images.features import Album, Reduced, reduce
+from ..images.features import Album, Derived, derive
 from ..images.verify import Verified, examine
 
 
@@ -34,7 +34,7 @@ class AtomicDownload:
     def __init__(self, part: Path, root: Path, album: Album | None = None) -> None:
         self.size = 0
         self._album = album
-        self._reduced: Reduced | None = None
+        self._derived: Derived | None = None
         self._part = part
         self._root = root
         self._digest = hashlib.sha256()
@@ -61,28 +61,30 @@ class AtomicDownload:
         ``choose_path`` gives the final path for an ending. NotAMediaFileError if the file is no picture or video, or torn.
         """
         if self._file is None:
-            verified = examine(last_block, self._reduce)
+            verified = examine(last_block, self._derive)
             file = self.take(last_block)
             file.flush()
         else:
             file = self.take(last_block)
             file.flush()
-            verified = examine(self._part, self._reduce)
+            verified = examine(self._part, self._derive)
         os.fsync(file.fileno())
         file.close()
         final = choose_path(verified.ending)
         self._part.replace(final)
         self._renamed = True
         sync_folder(final.parent)
-        if self._album is not None and self._reduced is not None:
-            self._album.keep(self.sha256, self._reduced)
+        if self._album is not None and self._derived is not None:
+            self._album.keep(self.sha256, self._derived)
         return verified
 
-    def _reduce(self, picture: Image.Image) -> None:
-        """Reduce the picture. One that is whole but can't be reduced has no thumbnail, and the gallery says why."""
+    def _derive(self, picture: Image.Image) -> None:
+        """Make thumbnail, preview and features. A picture that is whole but can't be reduced has none, and the gallery says
+        why.
+        """
         if self._album is not None:
             with suppress(Exception):
-                self._reduced = reduce(picture)
+                self._derived = derive(picture)
 
     def drop(self) -> None:
         """Close the .part and, unless it was renamed, remove it."""

@@ -1,8 +1,8 @@
-"""The features of a picture: its size, a perceptual hash, its colours; and its thumbnail, from the same decode.
+"""The features of a picture: its size, a perceptual hash, its colours; its thumbnail and its preview, from the same decode.
 
-Thumbnails and features are kept by the picture's sha256 in ``thumbs/``, which may be deleted at any time. A download
-stores them from the decode that verifies it. The next gallery makes those that are missing (after a crash, on a full disk,
-for a picture that an earlier edition bought).
+All are kept by the picture's sha256 in ``thumbs/``, which may be deleted at any time. A download stores them from the decode
+that verifies it. The next gallery makes those that are missing (after a crash, on a full disk, for a picture that an earlier
+edition bought). Both small pictures are JPEGs: WebP halves the bytes and takes five times the CPU (``benchmarks/LOG.md``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from io import BytesIO
 from operator import mul
@@ -21,22 +21,28 @@ from pathlib import Path
 from statistics import median
 
 import orjson
-from PIL import Image, ImageChops, ImageOps, ImageStat
+from PIL import ExifTags, Image, ImageChops, ImageOps, ImageStat
 
 from ..core.steps import ProgressCallback, no_progress
 from ..disk import append_to, create, is_plain_file, make_folders
-from .verify import load_readers
+from .shrink import to_rgb
+from .verify import PICTURE_ENDINGS, TURNED, load_readers
 
-THUMB, LARGE = 480, 1200  # pixels of the longer side: cards, and source pictures in the lightbox
+THUMB, LARGE = 512, 1536
+"""Pixels of the longer side: a card's picture, and the preview in the lightbox. The sides that the model makes, 1024 and
+1536, are whole multiples of the first: such a picture is reduced in one pass. None of them is larger than the second.
+"""
 FEATURES_FILE = "seen.jsonl"
-HASH = "dct-64"
+HASH = "dct-64-of-64"
 """The kind of ``ImageFeatures.hash``. A hash of another kind is computed again."""
+_LIGHT = frozenset({".jpg", ".webp", ".avif"})
+_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureRequest:
-    """A picture whose features are requested. ``large``: make a second, larger thumbnail. ``proven``: its sha256 is known to
-    be right. With ``root`` it must lie in that folder, and be no link.
+    """A picture whose features are requested. ``large``: make a preview even of one that is light enough to be shown itself.
+    ``proven``: its sha256 is known to be right. With ``root`` it must lie in that folder, and be no link.
     """
 
     path: Path
@@ -51,7 +57,7 @@ class ImageFeatures:
     """Features of a picture. ``problem`` is why there are none, else ``""``.
 
     ``width`` and ``height`` are pixels as shown, ``hash`` 64 bits of the picture's shapes, ``colours`` the mean RGB of
-    its 16 sixteenths as hex, ``flat`` whether it is nearly one colour.
+    its 16 sixteenths as hex, ``flat`` whether it is nearly one colour, ``large`` whether it has a preview in ``thumbs/``.
     """
 
     sha256: str
@@ -63,23 +69,21 @@ class ImageFeatures:
     problem: str = ""
     kind: str = ""
     """The kind of the hash: ``HASH`` in this edition."""
+    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Reduced:
-    """A decoded picture, upright and small: what thumbnails and features are made of.
+class Derived:
+    """What is made of one decode: the features, without a sha256 yet, the thumbnail and the preview, if any, as JPEGs."""
 
-    ``width`` and ``height`` are the whole picture's pixels as shown, ``image`` has at most ``THUMB`` or ``LARGE`` a side.
-    """
-
-    width: int
-    height: int
-    image: Image.Image
+    features: ImageFeatures
+    thumb: bytes
+    preview: bytes | None
 
 
 def to_thumb_name(sha256: str, *, large: bool = False) -> str:
-    """The thumbnail's file name in ``thumbs/``."""
-    return f"{sha256[:40]}{'-large' if large else ''}.webp"
+    """The file name in ``thumbs/`` of the thumbnail or, with ``large``, of the preview."""
+    return f"{sha256[:40]}{'-large' if large else ''}.jpg"
 
 
 class Album:
@@ -110,14 +114,14 @@ class Album:
                 on_progress(len(features), len(requests))
         return features
 
-    def keep(self, sha256: str, reduced: Reduced) -> None:
-        """Store thumbnail and features of a picture that has just been decoded, as far as the disk allows. What can't be
-        stored now the next gallery makes, and ``refused`` says why. Never raises. Safe in many threads and processes.
+    def keep(self, sha256: str, derived: Derived) -> None:
+        """Store what was made of a picture that has just been decoded, as far as the disk allows. What can't be stored now
+        the next gallery makes, and ``refused`` says why. Never raises. Safe in many threads and processes.
         """
         with suppress(Exception):  # the picture itself is stored, and a thumbnail must not end a run
             try:
                 make_folders(self.folder, self.folder.parent)
-                self._store(sha256, reduced, large=False)
+                self._store(sha256, derived)
             except OSError as error:
                 self.refused = error
 
@@ -128,68 +132,100 @@ class Album:
             return ImageFeatures(picture.sha256, problem="is a link, not the picture that was bought")
         if not picture.sha256.isalnum():  # it becomes a file's name
             return ImageFeatures(picture.sha256, problem="has no sha256")
-        names = [to_thumb_name(picture.sha256)] + [to_thumb_name(picture.sha256, large=True)] * picture.large
-        return stored.get(picture.sha256) if all(_is_there(self.folder / name) for name in names) else None
+        features = stored.get(picture.sha256)
+        if features is None or picture.large > features.large:
+            return None
+        names = [to_thumb_name(picture.sha256)] + [to_thumb_name(picture.sha256, large=True)] * features.large
+        return features if all(_is_there(self.folder / name) for name in names) else None
 
     def _compute(self, picture: FeatureRequest) -> ImageFeatures:
         try:
             if not picture.proven and _compute_digest(picture.path) != picture.sha256:
                 return ImageFeatures(picture.sha256, problem="the file has changed since it was bought from")
             with Image.open(picture.path, formats=load_readers()) as image:
-                reduced = reduce(image, LARGE if picture.large else THUMB)
-            return self._store(picture.sha256, reduced, large=picture.large)
+                derived = derive(image, large=picture.large)
+            return self._store(picture.sha256, derived)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise anything, bombs included
             return ImageFeatures(picture.sha256, problem=f"can't be read: {str(error)[:120] or type(error).__name__}")
 
-    def _store(self, sha256: str, reduced: Reduced, *, large: bool) -> ImageFeatures:
-        """Thumbnails first, then the line about them: a crash between the two costs a second computation."""
-        if large:
-            self._write(reduced.image, to_thumb_name(sha256, large=True))
-            reduced.image.thumbnail((THUMB, THUMB))
-        self._write(reduced.image, to_thumb_name(sha256))
-        features = measure_features(sha256, reduced.width, reduced.height, put_on_white(reduced.image))
+    def _store(self, sha256: str, derived: Derived) -> ImageFeatures:
+        """The pictures first, then the line about them: a crash between the two costs a second computation."""
+        if derived.preview is not None:
+            self._write(derived.preview, to_thumb_name(sha256, large=True))
+        self._write(derived.thumb, to_thumb_name(sha256))
+        features = replace(derived.features, sha256=sha256)
         with append_to(self.folder / FEATURES_FILE) as file:
             file.write(orjson.dumps(asdict(features)) + b"\n")
         return features
 
-    def _write(self, image: Image.Image, name: str) -> None:
-        buffer = BytesIO()
-        image.save(buffer, "WEBP", quality=74, method=0)
+    def _write(self, data: bytes, name: str) -> None:
         # A .part of its own: two jobs may have got the same picture at the same moment.
         part = self.folder / f"{name}.{os.getpid()}-{threading.get_ident()}.part"
         with create(part) as file:
-            file.write(buffer.getbuffer())
+            file.write(data)
         part.replace(self.folder / name)
 
 
-def reduce(image: Image.Image, side: int = THUMB) -> Reduced:
-    """The picture upright, in RGB or RGBA, with at most ``side`` pixels a side. A JPEG that is not decoded yet is decoded no
-    larger than needed. Raises whatever Pillow's decoders raise.
+def derive(image: Image.Image, *, large: bool = False) -> Derived:
+    """Thumbnail, preview and features of a picture. A JPEG that is not decoded yet is decoded no larger than needed.
+
+    One that needs no preview has one only with ``large``. Raises whatever Pillow's decoders raise.
     """
     width, height = image.size
-    if image.getexif().get(0x0112, 1) in {5, 6, 7, 8}:  # turned by a quarter
+    if image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED:
         width, height = height, width
+    large = large or needs_preview(PICTURE_ENDINGS.get(image.format or "", ""), width, height)
+    side = LARGE if large else THUMB
     image.draft("RGB", (2 * side, 2 * side))
-    image.thumbnail((side, side), reducing_gap=1.0)
-    upright = ImageOps.exif_transpose(image).convert("RGBA" if image.has_transparency_data else "RGB")
-    return Reduced(width, height, upright)
+    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
+    whole = to_rgb(image)
+    ImageOps.exif_transpose(whole, in_place=True)
+    preview = encode_jpeg(scale_down(whole, LARGE), profile) if large else None
+    small = put_on_white(scale_down(whole, THUMB))
+    return Derived(
+        replace(measure_features("", width, height, small), large=large), encode_jpeg(small, profile), preview
+    )
+
+
+def needs_preview(ending: str, width: int, height: int) -> bool:
+    """False for a picture that is as light as its preview would be: compressed with loss, and no larger than ``LARGE``."""
+    return ending not in _LIGHT or max(width, height) > LARGE
+
+
+def scale_down(image: Image.Image, side: int) -> Image.Image:
+    """An RGB or RGBA picture with at most ``side`` pixels a side; the same object if it has no more."""
+    if (factor := max(image.size) // side) > 1:
+        image = image.reduce(factor)
+    if (longer := max(image.size)) > side:
+        width, height = (max(1, round(pixels * side / longer)) for pixels in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return image
+
+
+def encode_jpeg(image: Image.Image, profile: bytes | None = None) -> bytes:
+    """A JPEG for the screen; what is transparent is white. ``profile`` is the picture's ICC profile."""
+    buffer = BytesIO()
+    put_on_white(image).save(buffer, "JPEG", quality=_QUALITY, icc_profile=profile)
+    return buffer.getvalue()
 
 
 def measure_features(sha256: str, width: int, height: int, image: Image.Image) -> ImageFeatures:
     """Features of a reduced RGB picture. ``width`` and ``height`` are the whole picture's."""
+    sample = image.resize(_SAMPLE, Image.Resampling.BOX)
     return ImageFeatures(
-        sha256, width, height, _compute_hash(image), _compute_colours(image), is_flat(image), kind=HASH
+        sha256, width, height, _compute_hash(sample), _compute_colours(sample), is_flat(sample), kind=HASH
     )
 
 
+_SAMPLE = (64, 64)
 _SIDE, _FREQUENCIES = 32, 8
 _COSINES = [[math.cos(math.pi * (2 * x + 1) * k / (2 * _SIDE)) for x in range(_SIDE)] for k in range(_FREQUENCIES)]
 
 
 def _compute_hash(image: Image.Image) -> int:
-    """The 64 lowest frequencies of the picture, each above their median or not. Equal bit for bit to ``phash`` of the package
-    imagehash, which needs 150 MB of scipy for these sums. The sums are rounded so that zero is exactly zero: a picture that
-    is its own mirror has no frequency at half of the places.
+    """The 64 lowest frequencies of the sample, each above their median or not. Equal bit for bit to ``phash`` of the package
+    imagehash for the same sample; that package needs 150 MB of scipy for these sums. The sums are rounded so that zero is
+    exactly zero: a picture that is its own mirror has no frequency at half of the places.
 
     Not ``dhash``: its bits are differences of neighbours, and on a white ground those are noise (figures:
     ``benchmarks/LOG.md``).
@@ -208,7 +244,7 @@ def _compute_colours(image: Image.Image) -> str:
 
 def is_flat(image: Image.Image) -> bool:
     """True if the picture is nearly one colour: hardly any spread, or 99 of 100 points close to the median colour."""
-    sample = image.resize((64, 64), Image.Resampling.BOX)
+    sample = image.resize(_SAMPLE, Image.Resampling.BOX)
     statistics = ImageStat.Stat(sample)
     if max(statistics.stddev) < 5:
         return True
@@ -219,9 +255,9 @@ def is_flat(image: Image.Image) -> bool:
 
 
 def put_on_white(image: Image.Image) -> Image.Image:
-    """A transparent picture on white, as a page shows it, in RGB."""
+    """An RGBA picture on white, in RGB; an RGB picture as it is."""
     if image.mode != "RGBA":
-        return image.convert("RGB")
+        return image
     background = Image.new("RGB", image.size, "white")
     background.paste(image, mask=image.getchannel("A"))
     return background

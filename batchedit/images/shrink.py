@@ -25,7 +25,7 @@ def shrink(data: bytes, max_bytes: int) -> tuple[bytes, str]:
             with Image.open(io.BytesIO(data)) as opened:
                 picture = ImageOps.exif_transpose(opened)
                 profile = opened.info.get("icc_profile") if opened.mode != "CMYK" else None
-                picture = _to_rgb(picture)
+                picture = to_rgb(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"can't be decoded ({error})") from None
     format_name = "WEBP" if picture.mode == "RGBA" else "JPEG"
@@ -38,8 +38,8 @@ def shrink(data: bytes, max_bytes: int) -> tuple[bytes, str]:
     raise ValueError(f"does not fit into {max_bytes:,} bytes even at {SMALLEST} pixels")
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    """RGB, or RGBA where anything is transparent."""
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """RGB, or RGBA where anything is transparent. A picture that is in RGB already is returned as it is."""
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = picture.point(lambda value: value / 256).convert("L")
     if "A" in picture.getbands() or "transparency" in picture.info:
@@ -47,7 +47,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         lowest, _ = picture.getchannel("A").getextrema()
         if isinstance(lowest, int | float) and lowest < 255:
             return picture
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _resize_stepwise(picture: Image.Image) -> Iterator[Image.Image]:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from .formats import HEIC, detect_media_type
 
 # Pillow's readers by name: never the ones that hand a file on to another program (EPS).
-_PICTURE_ENDINGS = {
+PICTURE_ENDINGS = {
     "PNG": ".png",
     "JPEG": ".jpg",
     "MPO": ".jpg",  # a JPEG with more than one picture, as phones write it
@@ -46,7 +46,7 @@ _VIDEO_ENDINGS = {
 }
 _HEAD = 4096  # bytes that are enough to recognise a type
 _IN_MEMORY = 32 * 2**20
-_TURNED = range(5, 9)
+TURNED = range(5, 9)
 """EXIF orientations that turn a picture by a quarter."""
 
 
@@ -125,7 +125,7 @@ def check_picture(path: Path) -> tuple[int, int]:
 def _is_on_its_side(picture: Image.Image) -> bool:
     """True if the picture is shown turned by a quarter. A damaged EXIF block is ignored: the picture may be whole."""
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
     except Exception:  # noqa: BLE001 - Pillow raises SyntaxError, struct.error and others for a cut block
         return False
 
@@ -153,7 +153,7 @@ def load_readers() -> tuple[str, ...]:
     for plugin in _PLUGINS:
         with suppress(ImportError):
             import_module(f"PIL.{plugin}ImagePlugin")
-    return tuple(name for name in _PICTURE_ENDINGS if name in Image.OPEN)
+    return tuple(name for name in PICTURE_ENDINGS if name in Image.OPEN)
 
 
 def _decode(open_file: Callable[[], IO[bytes]], on_picture: OnPicture) -> Verified:
@@ -164,7 +164,7 @@ def _decode(open_file: Callable[[], IO[bytes]], on_picture: OnPicture) -> Verifi
             picture.verify()
         with open_file() as file, Image.open(file, formats=formats) as picture:
             picture.load()
-            verified = Verified(_PICTURE_ENDINGS[picture.format or "PNG"], picture.width, picture.height)
+            verified = Verified(PICTURE_ENDINGS[picture.format or "PNG"], picture.width, picture.height)
             on_picture(picture)
             return verified
     except UnidentifiedImageError:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import Outcome
+from ..disk import is_plain_file
+from ..images.features import to_thumb_name
 from ..manifest.cells import to_cell_text
 from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Form, Linked, Row
@@ -24,7 +26,7 @@ from .columns import build_result_columns, to_python_values
 MOST_ROWS = 50_000
 """A larger sheet takes openpyxl gigabytes and minutes: its results are written to a new workbook."""
 MOST_PICTURES = 500
-"""Most small pictures in a workbook: each takes some 60 ms to decode."""
+"""Most small pictures in a workbook: openpyxl keeps all of them in memory."""
 _MOST_TEXT = 32_767
 _CUT_NOTE = " … (cut: a cell of Excel holds 32,767 characters; results.csv has them all)"
 _THUMBNAIL_SIDE = 96  # pixels
@@ -204,13 +206,23 @@ class _Writer:
     def _draw(self, place: int, result: dict[str, Any]) -> None:
         if self._pictures is None or not result["result_width"] or self._drawn >= MOST_PICTURES:
             return
-        thumbnail = _make_thumbnail(self._pictures / _to_folder_path(result["result_file"]))
+        thumbnail = self._find_thumbnail(result)
         if thumbnail is None:
             return
         self._sheet.add_image(thumbnail, self._sheet.cell(place, self._picture_column).coordinate)
         self._find_dimensions(self._picture_column).width = 14
         self._make_room(place)
         self._drawn += 1
+
+
+    def _find_thumbnail(self, result: dict[str, Any]) -> Any:
+        """The bought picture in small: from its thumbnail, which was made when it was decoded, or else from the file itself."""
+        assert self._pictures is not None
+        names = (f"thumbs/{to_thumb_name(result['result_sha256'])}", _to_folder_path(result["result_file"]))
+        for path in (self._pictures / name for name in names):
+            if is_plain_file(path, self._pictures) and (thumbnail := _make_thumbnail(path)):
+                return thumbnail
+        return None
 
 
 def _to_folder_path(file: str) -> str:

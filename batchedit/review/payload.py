@@ -159,6 +159,8 @@ def _format_file(
         return file | {"video": True}
     if picture is None or picture.problem:
         return file | {"problem": picture.problem if picture else "was not looked at"}
+    if picture.large:
+        file["large"] = f"thumbs/{to_thumb_name(sha256, large=True)}"
     return file | {"thumb": f"thumbs/{to_thumb_name(sha256)}"}
 
 

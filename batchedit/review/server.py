@@ -29,7 +29,7 @@ LONGEST_NOTE = 2000
 MOST_DECISIONS = 200
 """In one request."""
 
-_THUMB = re.compile(r"[0-9a-f]{1,40}(-large)?\.webp").fullmatch
+_THUMB = re.compile(r"[0-9a-f]{1,40}(-large)?\.jpg").fullmatch
 
 
 class DecisionStore(Protocol):

@@ -28,7 +28,7 @@ class Preview:
         self.routes = [
             Route("/drafts/{draft}/preview", serve_page(self.show)),
             Route("/api/drafts/{draft}/thumbs", serve_json_get(self.thumbs)),
-            Route("/drafts/{draft}/thumbs/{key}.webp", self.thumb),
+            Route("/drafts/{draft}/thumbs/{key}.jpg", self.thumb),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -53,7 +53,7 @@ class Preview:
         folder = draft.folder / "thumbs"
         paths = list(folder.iterdir()) if folder.is_dir() else []
         reasons = {path.stem: path.read_text(encoding="utf-8")[:300] for path in paths if path.suffix == ".txt"}
-        return {"ready": ready, "there": [path.stem for path in paths if path.suffix == ".webp"], "why": reasons}
+        return {"ready": ready, "there": [path.stem for path in paths if path.suffix == ".jpg"], "why": reasons}
 
     async def thumb(self, request: Request) -> Response:
         """One thumbnail. Its name is a digest of its source's address; no other file is served."""
@@ -62,7 +62,7 @@ class Preview:
         except BatcheditError:
             return PlainTextResponse("no such picture\n", status_code=404)
         key = request.path_params["key"]
-        path = draft.folder / "thumbs" / f"{key}.webp"
+        path = draft.folder / "thumbs" / f"{key}.jpg"
         if not _KEY(key) or not path.is_file():
             return PlainTextResponse("no such picture\n", status_code=404)
-        return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=3600"})
+        return FileResponse(path, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})

@@ -48,7 +48,7 @@ class Review:
             Route(f"{at}api/pictures", serve_json_get(self.pictures)),
             Route(f"{at}api/marks", self._serve_decisions("news")),
             Route(f"{at}api/mark", self._serve_decisions("mark"), methods=["POST"]),
-            Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", serve_page(self.thumb)),
+            Route(f"{at}thumbs/{{job:int}}/{{place}}.jpg", serve_page(self.thumb)),
             Route(f"{at}files/{{job:int}}/{{place:int}}", serve_page(self.file)),
             Route("/assets/gallery.js", _serve_text(read_script, "text/javascript")),
             Route("/assets/gallery.css", _serve_text(read_style, "text/css")),
@@ -92,8 +92,8 @@ class Review:
         thumbnail = await to_thread.run_sync(find_small_picture, folder, job, place)
         path = await self._make_thumbnail(thumbnail) if isinstance(thumbnail, MissingThumbnail) else thumbnail
         if path is None:
-            return Response(make_placeholder(), media_type="image/webp", headers={"cache-control": "no-store"})
-        return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
+            return Response(make_placeholder(), media_type="image/jpeg", headers={"cache-control": "no-store"})
+        return FileResponse(path, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
     async def _make_thumbnail(self, unmade: MissingThumbnail) -> Path | None:
         """Shrink the picture in a separate process, so that other pages are served meanwhile."""

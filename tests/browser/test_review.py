@@ -167,3 +167,17 @@ def test_the_address_alone_shows_nothing(watch: Watch, room: Showroom) -> None:
         parts = urlsplit(review.url)
         page = watch().page
         assert page.goto(f"{parts.scheme}://{parts.netloc}/").status == 403
+
+
+def test_the_preview_comes_before_the_whole_picture(watch: Watch, room: Showroom) -> None:
+    with start_review(room) as review:
+        page = opened(watch, review).page
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.locator("#grid .picture").first.click()
+        until(page, "document.querySelector('.stage figure img').src.endsWith('-large.jpg')")
+        until(page, "document.querySelector('.stage figure img').src.includes('/files/')")
+        previews = [address for address in asked if address.endswith("-large.jpg")]
+        wholes = [address for address in asked if "files/" in address]
+        assert previews, asked
+        assert asked.index(previews[0]) < asked.index(wholes[0])

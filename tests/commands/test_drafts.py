@@ -120,7 +120,7 @@ def test_a_zip_with_a_sheet_keeps_its_pictures_beside_it() -> None:
     assert (told["error"], told["plan"]["to_buy"], told["bad_rows"]) == (None, 1, 0)
     fetch_pictures(draft, os.environ)
     (thumb,) = (draft.folder / "thumbs").iterdir()
-    assert thumb.name == f"{told['sample'][0]['pictures'][0]['key']}.webp"
+    assert thumb.name == f"{told['sample'][0]['pictures'][0]['key']}.jpg"
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv"])

@@ -20,6 +20,7 @@ from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
 from batchedit.commands.retry import RetryRequest, retry
 from batchedit.commands.trust import BELIEVED_SETTINGS
+from batchedit.images.features import to_thumb_name
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
@@ -126,9 +127,11 @@ def test_results_of_a_received_run_had_their_pictures_read_where_it_says(
     assert "lies outside the sheet's folder" in stdout
 
 
-def test_a_received_run_had_a_private_picture_shown(tmp_path: Path, received: Path) -> None:
+def test_a_received_run_had_a_private_picture_shown(tmp_path: Path, received: Path, private: Path) -> None:
     batchedit("gallery", received, cwd=tmp_path)
-    assert not list(received.glob("thumbs/*-large.webp"))
+    digest = sha256(private.read_bytes()).hexdigest()
+    stored = {path.name for path in (received / "thumbs").iterdir()}
+    assert not stored & {to_thumb_name(digest), to_thumb_name(digest, large=True)}
 
 
 def test_what_is_ones_own_is_said_once(tmp_path: Path, sandbox: RunningSandbox, received: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import openpyxl
 from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
+from PIL import Image
 
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.workbook import TextCutter
@@ -128,3 +129,25 @@ def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_pat
     sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
     assert sheet is not None
     assert [len(sheet.cell(row, 4).value or "") for row in range(2, 6)] == [0, 32_767, 0, 32_767]
+
+
+def test_every_picture_was_decoded_again_for_the_workbook(tmp_path: Path) -> None:
+    """Its thumbnail is there since the one decode: the picture itself need not even be readable any more."""
+    buy_rows(tmp_path)
+    for picture in (tmp_path / "o" / "files").iterdir():
+        picture.write_bytes(b"no picture")
+    assert len(buy_rows(tmp_path)["Spring"]._images) == 4
+
+
+def test_a_link_in_a_received_run_was_drawn_into_its_workbook(tmp_path: Path) -> None:
+    """It leads to a picture of the person who received the run."""
+    buy_rows(tmp_path)
+    private = tmp_path / "private.png"
+    Image.new("RGB", (64, 48), "maroon").save(private)
+    pictures = sorted((tmp_path / "o" / "files").iterdir())
+    for picture in pictures[:2]:
+        picture.unlink()
+        picture.symlink_to(private)
+    for thumb in (tmp_path / "o" / "thumbs").glob("*.jpg"):
+        thumb.unlink()
+    assert len(buy_rows(tmp_path)["Spring"]._images) == 2

@@ -398,7 +398,7 @@ async def test_a_picture_is_decoded_once_for_proof_thumbnail_and_features(server
     assert decoded == ["PNG"]
     assert (found.width, found.height, found.problem) == (1300, 1000, "")
     with Image.open(folder / "thumbs" / to_thumb_name(saved.sha256)) as thumb:
-        assert thumb.size == (480, 369)
+        assert thumb.size == (512, 394)
 
 
 async def test_a_picture_whose_thumbnail_a_crash_prevented_gets_it_from_the_gallery(server, folder):
@@ -416,7 +416,7 @@ async def test_a_picture_whose_thumbnail_a_crash_prevented_gets_it_from_the_gall
 
 
 async def test_a_thumbnail_that_can_not_be_made_costs_no_picture(server, folder, monkeypatch):
-    monkeypatch.setattr(landing, "reduce", lambda _picture: 1 / 0)
+    monkeypatch.setattr(landing, "derive", lambda _picture: 1 / 0)
     server.script = [server.http(200, PNG)]
     async with downloader(folder, album=Album(folder / "thumbs")) as files:
         saved = await files.save(record(), Output(f"{server.url}/a"), 0)

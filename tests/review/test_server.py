@@ -104,7 +104,7 @@ def test_it_serves_the_page_its_pictures_and_nothing_else(room: Showroom) -> Non
         picture_ = review.http.get("files/A-1x1-1.png")
         assert (picture_.status_code, picture_.headers["content-type"]) == (200, "image/png")
         assert picture_.headers["x-content-type-options"] == "nosniff"
-        thumb = next((room.folder.path / "thumbs").glob("*.webp")).name
+        thumb = next((room.folder.path / "thumbs").glob("*.jpg")).name
         assert review.http.get(f"thumbs/{thumb}").status_code == 200
         for path in ("files/secret.png", "files/../checkpoint.sqlite", "files/%2e%2e/checkpoint.sqlite",
                      "thumbs/seen.jsonl", "thumbs/..%2fcheckpoint.sqlite", "checkpoint.sqlite", "results.csv"):  # fmt: skip

@@ -81,5 +81,5 @@ def test_a_link_is_kept_for_this_person_alone_and_ends_after_a_week(tmp_path: Pa
 
 
 def test_a_run_that_is_none_is_told_so_and_breaks_nothing(ui: Ui) -> None:
-    asked = ("", "api/pictures", "api/marks", "thumbs/1/0.webp", "files/1/0")
+    asked = ("", "api/pictures", "api/marks", "thumbs/1/0.jpg", "files/1/0")
     assert [ui.http.get(f"runs/{'f' * 12}/review/{path}").status_code for path in asked] == [404] * len(asked)

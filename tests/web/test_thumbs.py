@@ -34,7 +34,7 @@ def test_a_picture_that_ended_what_makes_it_small_is_shown_as_none_and_the_serve
     checkpoint.close()
     with browsing(tmp_path) as ui:
         at = f"runs/{run_id(tmp_path / 'outputs' / 'night')}/review"
-        address = f"{at}/thumbs/1/s0-large.webp"
+        address = f"{at}/thumbs/1/s0-large.jpg"
         assert makers(ui) == []
         found: list[httpx.Response] = []
         asking = threading.Thread(target=lambda: found.append(ui.http.get(address)))
@@ -49,6 +49,6 @@ def test_a_picture_that_ended_what_makes_it_small_is_shown_as_none_and_the_serve
         assert found[0].headers["cache-control"] == "no-store"
 
         again = ui.http.get(address)
-        assert (again.status_code, again.headers["content-type"]) == (200, "image/webp")
+        assert (again.status_code, again.headers["content-type"]) == (200, "image/jpeg")
         assert again.content != make_placeholder()
         assert ui.http.get(f"{at}/api/pictures").json()["pictures"] == 1

@@ -62,19 +62,41 @@ function shownFile(item, shot, file) {
   return wholeImage(file, `${titleOf(item)}, version ${shot.version}: ${promptOf(item, shot).slice(0, 300)}`);
 }
 
-// The small picture at once, the whole one for who stays: a key held down asks for nothing that nobody sees.
+// The small picture at once, the preview for who stays, the whole picture for who stays longer: a key held down asks for
+// nothing that nobody sees, and who reviews over a slow line reads a fraction of the bytes.
 const STAYS_MS = 150;
+const STUDIES_MS = 1000;
 
 function wholeImage(file, words) {
   const small = image(file.thumb, words, file);
-  const whole = image(undefined, words, file);
-  small.loading = whole.loading = "eager";
-  setTimeout(() => {
-    if (!small.isConnected) return;
-    whole.src = addressOf(file.path);
-    whole.decode().then(() => small.replaceWith(whole), () => {});
-  }, STAYS_MS);
+  small.loading = "eager";
+  const steps = [
+    [STAYS_MS, file.large],
+    [file.large ? STUDIES_MS : STAYS_MS, file.path],
+  ];
+  improve(
+    small,
+    steps.filter(([, path]) => path),
+    () => image(undefined, words, file),
+  );
   return small;
+}
+
+async function improve(shown, steps, makeImage) {
+  for (const [milliseconds, path] of steps) {
+    await new Promise((resume) => setTimeout(resume, milliseconds));
+    if (!shown.isConnected) return;
+    const better = makeImage();
+    better.loading = "eager";
+    better.src = addressOf(path);
+    try {
+      await better.decode();
+    } catch {
+      continue;
+    }
+    shown.replaceWith(better);
+    shown = better;
+  }
 }
 
 const quiet = (text) => (text ? make("span", { class: "quiet" }, ` ${text}`) : null);

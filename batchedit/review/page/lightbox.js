@@ -169,7 +169,7 @@ function noteDone() {
 
 function preload(position) {
   const file = currentShot(shown[position] || { shots: [] })?.files[0];
-  if (file && file.thumb) new Image().src = addressOf(file.path);
+  if (file && file.thumb) new Image().src = addressOf(file.large || file.path);
 }
 
 box.addEventListener("close", () => document.body.classList.remove("behind"));

@@ -5,7 +5,7 @@ const waiting = new Map([...document.querySelectorAll("[data-key]")].map((figure
 function show(figure, key, told) {
   const frame = figure.querySelector(".frame");
   if (told.there.includes(key)) {
-    frame.replaceChildren(make("img", { src: `${up}drafts/${draft}/thumbs/${key}.webp`, alt: "Source picture" }));
+    frame.replaceChildren(make("img", { src: `${up}drafts/${draft}/thumbs/${key}.jpg`, alt: "Source picture" }));
   } else if (key in told.why || told.ready) {
     frame.classList.add("none");
     frame.replaceChildren(make("span", { class: "small" }, `No preview: ${told.why[key] || "it was not fetched"}`));
