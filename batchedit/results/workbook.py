@@ -214,9 +214,8 @@ class _Writer:
         self._make_room(place)
         self._drawn += 1
 
-
     def _find_thumbnail(self, result: dict[str, Any]) -> Any:
-        """The bought picture in small: from its thumbnail, which was made when it was decoded, or else from the file itself."""
+        """The bought picture in small: from its thumbnail, which was made when it was decoded, or else from its file."""
         assert self._pictures is not None
         names = (f"thumbs/{to_thumb_name(result['result_sha256'])}", _to_folder_path(result["result_file"]))
         for path in (self._pictures / name for name in names):
