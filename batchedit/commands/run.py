@@ -21,7 +21,7 @@ from ..planning.gone_runs import note_gone
 from ..planning.intake import IntakeRequest, InvalidRowsError, make_state_lookup, take_in_manifest
 from ..planning.other_runs import OtherRuns
 from ..planning.plan import Plan, add_sample, plan_the_rest
-from ..planning.previous import load_previous_run
+from ..planning.previous import read_previous_run
 from ..planning.recipe import list_picture_roots, list_run_roots
 from ..planning.run_settings import save_run_settings
 from ..results.files import FILES_URL
@@ -98,7 +98,9 @@ async def _take_in(
     """Check links, then make jobs of the rows and write them into the ledger."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(READING_RUN):
-        previous = await to_thread.run_sync(load_previous_run, folder, settings, source)
+        previous = await to_thread.run_sync(
+            read_previous_run, run.checkpoint, None, content_digest or hash_file(source)
+        )
     find_state = make_state_lookup(previous, other_runs)
     links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
     link_sample = await sample_links(manifest, source, settings, model, previous, find_state, host)

@@ -27,25 +27,19 @@ class DigestMap:
 
     def add(self, digest: bytes, number: int = 0) -> bool:
         """Keep ``number`` for ``digest``. False, and nothing changes, where the digest has one already."""
-        place, rest = digest[0] << 8 | digest[1], digest[_HEAD:]
-        bucket = self._buckets[place]
-        if self._find(bucket, rest) >= 0:
+        if self.get(digest) is not None:
             return False
-        self._buckets[place] = bucket + rest + number.to_bytes(self._number, "big")
+        self._buckets[digest[0] << 8 | digest[1]] += digest[_HEAD:] + number.to_bytes(self._number, "big")
         self._count += 1
         return True
 
     def get(self, digest: bytes) -> int | None:
         """The number of this digest; None if it has none."""
-        bucket = self._buckets[digest[0] << 8 | digest[1]]
-        at = self._find(bucket, digest[_HEAD:])
-        return int.from_bytes(bucket[at + self._rest : at + self._width], "big") if at >= 0 else None
-
-    def _find(self, bucket: bytes, rest: bytes) -> int:
+        bucket, rest, width = self._buckets[digest[0] << 8 | digest[1]], digest[_HEAD:], self._width
         at = bucket.find(rest)
-        while at >= 0 and at % self._width:
+        while at >= 0 and at % width:  # bytes of two entries, one behind the other
             at = bucket.find(rest, at + 1)
-        return at
+        return None if at < 0 else int.from_bytes(bucket[at + self._rest : at + width], "big")
 
     def __contains__(self, digest: bytes) -> bool:
         return self.get(digest) is not None

@@ -227,7 +227,7 @@ class SqliteRecords(SqliteFile):
         """See ``book.Log``."""
         query = """
             SELECT EXISTS (SELECT 1 FROM events WHERE name IN ('Accepted', 'Lost'))
-                OR EXISTS (SELECT 1 FROM jobs WHERE state = 'submitting')
+                OR EXISTS (SELECT 1 FROM jobs WHERE state = 'submitting' AND state NOT IN ('planned', 'done'))
         """
         ((bought,),) = self.rows(query)
         return bool(bought)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from socket import gethostname
 
-from ..core.model import State
+from ..core.model import JobKey, State
 from ..jobs.aliases import find_aliases
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
@@ -60,13 +61,25 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
         return read_previous_run(checkpoint, known_jobs, hash_file(source))
 
 
-def read_previous_run(checkpoint: Book, known_jobs: KnownJobs, content: str) -> PreviousRun:
-    """The run of ``checkpoint`` before the next intake, of a manifest with the digest ``content``."""
+def read_previous_run(checkpoint: Book, known_jobs: KnownJobs | None, content: str) -> PreviousRun:
+    """The run of ``checkpoint`` before the next intake, of a manifest with the digest ``content``.
+
+    Without ``known_jobs``, ``state_of`` reads them when it is first called: a million of them take seconds, and a sheet that
+    is unchanged, or whose links need no check, needs none of them.
+    """
+
+    @cache
+    def read_states() -> StateOf:
+        return checkpoint.state_of(checkpoint.read_known_jobs(find_aliases(checkpoint).items()))
+
+    def find_state(key: JobKey) -> State | None:
+        return read_states()(key)
+
     text = checkpoint.get("settings")
     same = f":{content}:" in (checkpoint.get("fingerprint") or "")
     return PreviousRun(
         known_jobs,
-        checkpoint.state_of(known_jobs),
+        checkpoint.state_of(known_jobs) if known_jobs else find_state,
         Settings.load(text) if text else None,
         same,
         any(count for state, count in checkpoint.counts().by_state.items() if state is not State.PLANNED),
@@ -75,5 +88,5 @@ def read_previous_run(checkpoint: Book, known_jobs: KnownJobs, content: str) -> 
         form.encoding if (form := read_fact(checkpoint, FORM_META, Form.load, None)) else "",
         checkpoint.get("source") or "",
         not checkpoint.get("store") or checkpoint.get(SOURCE_HOST) in {None, gethostname()},
-        not known_jobs.last or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
+        (known_jobs is not None and not known_jobs.last) or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
     )
