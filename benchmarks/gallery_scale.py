@@ -64,7 +64,7 @@ def make_run(folder: Path, pictures: int) -> None:
     checkpoint = room.open()
     checkpoint._db.execute("PRAGMA synchronous = OFF")  # noqa: SLF001 - the benchmark's own set-up, not what is measured
     images = [_heavy(number) for number in range(100)]
-    derived = [derive(Image.open(io.BytesIO(image))) for image in images]
+    derived = [derive(Image.open(io.BytesIO(image)), len(image)) for image in images]
     album = Album(folder / "thumbs")
     for record in checkpoint.records("1 ORDER BY id"):
         done = room.done(checkpoint, record, _told_apart(images[record.id % 100], record.id))

@@ -159,7 +159,7 @@ def press_keys(home: Path, pictures: int) -> Iterator[Row]:
         file = io.BytesIO()
         image = Image.new("RGB", (64, 64), (record.id % 256, record.id // 256 % 256, 90))
         image.save(file, "PNG")
-        album.keep(room.done(checkpoint, record, file.getvalue()).files[0].sha256, derive(image))
+        album.keep(room.done(checkpoint, record, file.getvalue()).files[0].sha256, derive(image, file.tell()))
     checkpoint.close()
     with browsing(home) as ui, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

@@ -150,7 +150,7 @@ def _address_by_job(values: dict[str, Any], record: Record) -> None:
         file |= {"name": path.name, "path": f"files/{record.id}/{index}"}
         if not file.get("video"):
             file["thumb"] = f"thumbs/{record.id}/{index}.jpg"
-            if needs_preview(path.suffix, file["width"], file["height"]):
+            if needs_preview(path.suffix, record.files[index].bytes, file["width"], file["height"]):
                 file["large"] = f"thumbs/{record.id}/{index}-large.jpg"
     for index, source in enumerate(values["sources"]):
         source.pop("problem", None)

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path
 from typing import IO
@@ -61,13 +62,13 @@ class AtomicDownload:
         ``choose_path`` gives the final path for an ending. NotAMediaFileError if the file is no picture or video, or torn.
         """
         if self._file is None:
-            verified = examine(last_block, self._derive)
+            verified = examine(last_block, partial(self._derive, len(last_block)))
             file = self.take(last_block)
             file.flush()
         else:
             file = self.take(last_block)
             file.flush()
-            verified = examine(self._part, self._derive)
+            verified = examine(self._part, partial(self._derive, self.size))
         os.fsync(file.fileno())
         file.close()
         final = choose_path(verified.ending)
@@ -78,13 +79,13 @@ class AtomicDownload:
             self._album.keep(self.sha256, self._derived)
         return verified
 
-    def _derive(self, picture: Image.Image) -> None:
-        """Make thumbnail, preview and features. A picture that is whole but can't be reduced has none, and the gallery says
-        why.
+    def _derive(self, size: int, picture: Image.Image) -> None:
+        """Make thumbnail, preview and features of the picture of ``size`` bytes. One that is whole but can't be reduced has
+        none, and the gallery says why.
         """
         if self._album is not None:
             with suppress(Exception):
-                self._derived = derive(picture)
+                self._derived = derive(picture, size)
 
     def drop(self) -> None:
         """Close the .part and, unless it was renamed, remove it."""

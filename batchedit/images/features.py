@@ -35,7 +35,10 @@ THUMB, LARGE = 512, 1536
 FEATURES_FILE = "seen.jsonl"
 HASH = "dct-64-of-64"
 """The kind of ``ImageFeatures.hash``. A hash of another kind is computed again."""
-_LIGHT = frozenset({".jpg", ".webp", ".avif"})
+_SHOWN = frozenset({".png", ".jpg", ".webp", ".gif", ".avif"})
+"""The endings that every browser shows."""
+_LIGHT = 500_000
+"""The most bytes of a picture that is shown itself: a slow line of 4 Mbit/s takes a second for them."""
 _QUALITY = 80
 
 
@@ -143,7 +146,7 @@ class Album:
             if not picture.proven and _compute_digest(picture.path) != picture.sha256:
                 return ImageFeatures(picture.sha256, problem="the file has changed since it was bought from")
             with Image.open(picture.path, formats=load_readers()) as image:
-                derived = derive(image, large=picture.large)
+                derived = derive(image, picture.path.stat().st_size, large=picture.large)
             return self._store(picture.sha256, derived)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise anything, bombs included
             return ImageFeatures(picture.sha256, problem=f"can't be read: {str(error)[:120] or type(error).__name__}")
@@ -166,15 +169,16 @@ class Album:
         part.replace(self.folder / name)
 
 
-def derive(image: Image.Image, *, large: bool = False) -> Derived:
-    """Thumbnail, preview and features of a picture. A JPEG that is not decoded yet is decoded no larger than needed.
+def derive(image: Image.Image, size: int, *, large: bool = False) -> Derived:
+    """Thumbnail, preview and features of a picture whose file has ``size`` bytes. A JPEG that is not decoded yet is decoded no
+    larger than needed.
 
     One that needs no preview has one only with ``large``. Raises whatever Pillow's decoders raise.
     """
     width, height = image.size
     if image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED:
         width, height = height, width
-    large = large or needs_preview(PICTURE_ENDINGS.get(image.format or "", ""), width, height)
+    large = large or needs_preview(PICTURE_ENDINGS.get(image.format or "", ""), size, width, height)
     side = LARGE if large else THUMB
     image.draft("RGB", (2 * side, 2 * side))
     profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
@@ -187,9 +191,9 @@ def derive(image: Image.Image, *, large: bool = False) -> Derived:
     )
 
 
-def needs_preview(ending: str, width: int, height: int) -> bool:
-    """False for a picture that is as light as its preview would be: compressed with loss, and no larger than ``LARGE``."""
-    return ending not in _LIGHT or max(width, height) > LARGE
+def needs_preview(ending: str, size: int, width: int, height: int) -> bool:
+    """False for a picture that is shown itself: browsers show it, and it has few bytes and no side longer than ``LARGE``."""
+    return ending not in _SHOWN or size > _LIGHT or max(width, height) > LARGE
 
 
 def scale_down(image: Image.Image, side: int) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
@@ -169,7 +170,13 @@ def test_the_address_alone_shows_nothing(watch: Watch, room: Showroom) -> None:
         assert page.goto(f"{parts.scheme}://{parts.netloc}/").status == 403
 
 
-def test_the_preview_comes_before_the_whole_picture(watch: Watch, room: Showroom) -> None:
+def test_the_preview_of_a_heavy_picture_comes_before_it(watch: Watch, tmp_path: Path) -> None:
+    room = Showroom(RunFolder(tmp_path / "run"))
+    room.row("SKU-1")
+    checkpoint = room.open()
+    (record,) = checkpoint.records("1")
+    room.done(checkpoint, record, Image.effect_noise((900, 900), 80).convert("RGB"))
+    checkpoint.close()
     with start_review(room) as review:
         page = opened(watch, review).page
         asked: list[str] = []

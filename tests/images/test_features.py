@@ -19,6 +19,8 @@ from batchedit.images.features import (
     to_thumb_name,
 )
 
+HEAVY = 500_001
+
 
 def draw(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     image = Image.new("RGB", size, "white")
@@ -39,22 +41,21 @@ def load(data: bytes | None) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("form", "size", "preview"),
+    ("form", "size", "length", "preview"),
     [
-        ("PNG", (1024, 1536), (1024, 1536)),
-        ("PNG", (1024, 1024), (1024, 1024)),
-        ("PNG", (300, 200), (300, 200)),
-        ("TIFF", (900, 600), (900, 600)),
-        ("JPEG", (1024, 1536), None),
-        ("WEBP", (1536, 1024), None),
-        ("JPEG", (2000, 1000), (1536, 768)),
-        ("PNG", (3200, 1600), (1536, 768)),
+        ("PNG", (1024, 1536), HEAVY, (1024, 1536)),
+        ("PNG", (1024, 1536), 500_000, None),
+        ("TIFF", (900, 600), 1000, (900, 600)),
+        ("JPEG", (1024, 1536), HEAVY, (1024, 1536)),
+        ("WEBP", (1536, 1024), 1000, None),
+        ("JPEG", (2000, 1000), 1000, (1536, 768)),
+        ("PNG", (3200, 1600), 1000, (1536, 768)),
     ],
 )
 def test_a_heavy_or_large_picture_has_a_preview(
-    form: str, size: tuple[int, int], preview: tuple[int, int] | None
+    form: str, size: tuple[int, int], length: int, preview: tuple[int, int] | None
 ) -> None:
-    derived = derive(reopen(draw(size), form))
+    derived = derive(reopen(draw(size), form), length)
     assert (derived.features.width, derived.features.height) == size
     assert derived.features.large is (preview is not None)
     assert (derived.preview and load(derived.preview).size) == preview
@@ -64,7 +65,7 @@ def test_a_heavy_or_large_picture_has_a_preview(
 
 
 def test_a_preview_that_is_asked_for_is_made_of_a_light_picture_too() -> None:
-    derived = derive(reopen(draw((800, 400)), "JPEG"), large=True)
+    derived = derive(reopen(draw((800, 400)), "JPEG"), 1000, large=True)
     assert load(derived.preview).size == (800, 400)
 
 
@@ -72,7 +73,7 @@ def test_a_preview_that_is_asked_for_is_made_of_a_light_picture_too() -> None:
 def test_every_mode_becomes_rgb(mode: str) -> None:
     source = draw((1100, 700), "L").convert("I").point(lambda tone: tone * 257) if mode in {"I;16", "I", "F"} else None
     image = draw((1100, 700), mode) if source is None else source.convert(mode)
-    derived = derive(image)
+    derived = derive(image, HEAVY)
     for data in (derived.thumb, derived.preview):
         corner, product = (load(data).convert("RGB").getpixel(place) for place in ((3, 3), (190, 120)))
         assert isinstance(corner, tuple)
@@ -84,7 +85,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 def test_what_is_transparent_is_white() -> None:
     image = Image.new("RGBA", (1024, 1024), (0, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((300, 300, 700, 700), fill=(20, 90, 200, 255))
-    derived = derive(reopen(image, "PNG"))
+    derived = derive(reopen(image, "PNG"), HEAVY)
     for data, place in ((derived.thumb, (9, 9)), (derived.preview, (20, 20))):
         pixel = load(data).getpixel(place)
         assert isinstance(pixel, tuple)
@@ -95,7 +96,7 @@ def test_what_is_transparent_is_white() -> None:
 def test_a_phones_picture_is_upright_in_each(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    derived = derive(reopen(draw((1800, 900)), "JPEG", exif=exif))
+    derived = derive(reopen(draw((1800, 900)), "JPEG", exif=exif), HEAVY)
     turned = orientation > 4
     assert (derived.features.width, derived.features.height) == ((900, 1800) if turned else (1800, 900))
     for data in (derived.thumb, derived.preview):
@@ -106,7 +107,7 @@ def test_a_phones_picture_is_upright_in_each(orientation: int) -> None:
 
 def test_the_colour_profile_is_kept() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    derived = derive(reopen(draw((1024, 1536)), "PNG", icc_profile=profile))
+    derived = derive(reopen(draw((1024, 1536)), "PNG", icc_profile=profile), HEAVY)
     assert load(derived.thumb).info["icc_profile"] == load(derived.preview).info["icc_profile"] == profile
 
 
@@ -118,7 +119,7 @@ def test_no_side_is_longer_than_asked_or_shorter_than_a_pixel(size: tuple[int, i
 
 
 def test_a_preview_that_is_gone_is_made_again(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
+    path = tmp_path / "a.tiff"
     draw((700, 500)).save(path)
     folder = tmp_path / "thumbs"
     request = FeatureRequest(path, "aa" * 32)
@@ -143,5 +144,5 @@ def test_the_sizes_that_the_model_makes_need_no_second_pass() -> None:
     for size in ((1024, 1024), (1024, 1536), (1536, 1024)):
         factor = max(size) // THUMB
         assert max(size) == factor * THUMB
-        assert not needs_preview(".jpg", *size)
+        assert not needs_preview(".png", 500_000, *size)
         assert max(size) <= LARGE
