@@ -170,8 +170,8 @@ class Album:
 
 
 def derive(image: Image.Image, size: int, *, large: bool = False) -> Derived:
-    """Thumbnail, preview and features of a picture whose file has ``size`` bytes. A JPEG that is not decoded yet is decoded no
-    larger than needed.
+    """Thumbnail, preview and features of a picture whose file has ``size`` bytes. A JPEG that is not decoded yet is decoded
+    no larger than needed.
 
     One that needs no preview has one only with ``large``. Raises whatever Pillow's decoders raise.
     """
