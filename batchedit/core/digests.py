@@ -27,19 +27,25 @@ class DigestMap:
 
     def add(self, digest: bytes, number: int = 0) -> bool:
         """Keep ``number`` for ``digest``. False, and nothing changes, where the digest has one already."""
-        if self.get(digest) is not None:
+        place, rest = digest[0] << 8 | digest[1], digest[_HEAD:]
+        bucket = self._buckets[place]
+        if self._find(bucket, rest) >= 0:
             return False
-        self._buckets[digest[0] << 8 | digest[1]] += digest[_HEAD:] + number.to_bytes(self._number, "big")
+        self._buckets[place] = bucket + rest + number.to_bytes(self._number, "big")
         self._count += 1
         return True
 
     def get(self, digest: bytes) -> int | None:
         """The number of this digest; None if it has none."""
-        bucket, rest, width = self._buckets[digest[0] << 8 | digest[1]], digest[_HEAD:], self._width
+        bucket = self._buckets[digest[0] << 8 | digest[1]]
+        at = self._find(bucket, digest[_HEAD:])
+        return int.from_bytes(bucket[at + self._rest : at + self._width], "big") if at >= 0 else None
+
+    def _find(self, bucket: bytes, rest: bytes) -> int:
         at = bucket.find(rest)
-        while at >= 0 and at % width:  # bytes of two entries, one behind the other
+        while at >= 0 and at % self._width:
             at = bucket.find(rest, at + 1)
-        return None if at < 0 else int.from_bytes(bucket[at + self._rest : at + width], "big")
+        return at
 
     def __contains__(self, digest: bytes) -> bool:
         return self.get(digest) is not None
