@@ -2,7 +2,8 @@
 
 The child's user and system seconds over its jobs, its start included; beside it what one bare decode of such a picture
 takes here and now (Pillow's ``load``, the median of 20 on this process's CPU clock). What is left is everything else:
-HTTP, polling, the checkpoint, the file, its digest, thumbnail and features.
+HTTP, polling, the checkpoint, the file, its digest, thumbnail and features. The yardstick is a bare script of the same
+libraries and the same calls (``rivals/httpx_pictures.py``), beyond the same decode.
 
     python benchmarks/photos.py [--quick] [--json FILE]
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import HERE, buy, hand_over, manifest, quick, sandbox, scratch
+from common import HERE, buy, hand_over, manifest, quick, run, sandbox, scratch
 from PIL import Image
 
 sys.path.insert(0, str(HERE.parent))
@@ -25,6 +26,7 @@ sys.path.insert(0, str(HERE.parent))
 from batchedit.sandbox.config import PHOTOS
 
 AT_ONCE = 50
+BARE = HERE / "rivals" / "httpx_pictures.py"
 SERVICE = ("--latency", "lognormal:4,0.5")
 PICTURES = {"cheap PNG, 200 kB": ("--plain-files", "200000"), **{kind: ("--photo-files", kind) for kind in PHOTOS}}
 
@@ -43,8 +45,11 @@ def decode_ms(data: bytes) -> float:
 def measure(name: str, jobs: int, folder: Path) -> dict[str, Any]:
     """One run."""
     out = folder / "out"
+    source = manifest(folder / "m.csv", jobs)
     with sandbox(*SERVICE, *PICTURES[name], "--seed", "1") as service:
-        ran = buy(service, manifest(folder / "m.csv", jobs), out, "-j", str(AT_ONCE), "--price", "0.04")
+        bare = run(sys.executable, BARE, service.url, source, folder / "bare", str(AT_ONCE), folder=folder)
+    with sandbox(*SERVICE, *PICTURES[name], "--seed", "1") as service:
+        ran = buy(service, source, out, "-j", str(AT_ONCE), "--price", "0.04")
     files = [path for path in (out / "files").rglob("*") if path.is_file()]
     assert len(files) == jobs == len(list((out / "thumbs").glob("?" * 40 + ".jpg"))), len(files)
     cpu, decode = 1000 * ran.cpu / jobs, decode_ms(files[0].read_bytes())
@@ -56,6 +61,7 @@ def measure(name: str, jobs: int, folder: Path) -> dict[str, Any]:
         "cpu_ms": cpu,
         "decode_ms": decode,
         "beyond_ms": cpu - decode,
+        "bare_ms": 1000 * bare.cpu / jobs - decode,
         "peak": ran.peak,
         "load": os.getloadavg()[0],
     }

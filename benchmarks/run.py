@@ -147,12 +147,14 @@ def _photo_targets(rows: Sequence[Found]) -> list[Target]:
 def photo_table(rows: Sequence[Found]) -> list[str]:
     """One line a picture, the median and range of its runs."""
     lines = [
-        "| picture | MB | CPU-ms a job | one decode, ms | beyond | peak, MB |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| picture | MB | CPU-ms a job | one decode, ms | beyond | a bare script, beyond | peak, MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in dict.fromkeys(row["picture"] for row in rows):
         mine = [row for row in rows if row["picture"] == name]
-        figures = [spread([row[key] for row in mine], 1) for key in ("cpu_ms", "decode_ms", "beyond_ms", "peak")]
+        figures = [
+            spread([row[key] for row in mine], 1) for key in ("cpu_ms", "decode_ms", "beyond_ms", "bare_ms", "peak")
+        ]
         lines.append(f"| {name} | {mine[0]['bytes'] / 1e6:.1f} | {' | '.join(figures)} |")
     return lines
 
