@@ -1,4 +1,4 @@
-"""The work of a job and nothing else, with the same libraries: httpx, a digest, one decode, a thumbnail, a preview, two syncs.
+"""The work of a job and nothing else, with the same libraries: httpx, digest, one decode, thumbnail, preview, two syncs.
 
 No checkpoint, no learned polling, no check of an answer: what CPU a job can't go below with these libraries.
 
