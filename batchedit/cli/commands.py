@@ -90,8 +90,6 @@ def _keep_service_options(ctx: click.Context) -> str:
     """
     options_given = read_given_options(ctx)
     if "base_url" in options_given or "allow_hosts" in options_given:
-        import os  # noqa: PLC0415 - `--help` needs none of it
-
         from ..commands.trust import keep_typed  # noqa: PLC0415
 
         return keep_typed(os.environ, options_given.get("base_url"), options_given.get("allow_hosts", ()))

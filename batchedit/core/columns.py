@@ -1,6 +1,10 @@
-"""The names of the result columns, in their order. No other column of a sheet is ours."""
+"""The names of the result columns, in their order, and the words for a job's state. No other column of a sheet is ours."""
 
 from __future__ import annotations
+
+import json
+
+from .model import LEFT_OUT
 
 RESULT_COLUMNS = (
     "result_row",
@@ -28,3 +32,26 @@ RESULT_COLUMNS = (
     "result_decision",
     "result_note",
 )
+
+STATUS = {
+    state: "submitted" if state in {"submitting", "waiting", "cancelling", "fetched"} else state
+    for state in (
+        *("planned", "submitting", "in_doubt", "waiting", "cancelling", "fetched"),
+        *("uncollected", "done", "failed", "cancelled", "invalid", "skipped"),
+    )
+}
+"""A job's state as ``result_status`` and the gallery say it."""
+
+
+def format_problems(problems: str) -> str:
+    """Every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
+    reasons = []
+    for column, value, reason in json.loads(problems):
+        if column == LEFT_OUT:
+            reasons.append(f"the row {reason}")
+            continue
+        quoted = f"{value!r} " if value != "" else ""
+        reasons.append(
+            f"{column} {quoted}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
+        )
+    return "; ".join(reasons)

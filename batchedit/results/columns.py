@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from ..core.columns import RESULT_COLUMNS
-from ..core.model import LEFT_OUT, Outcome
+from ..core.columns import RESULT_COLUMNS, STATUS, format_problems
+from ..core.model import Outcome
 from ..core.money import to_plain_usd
 from ..manifest.rownames import to_sheet_flags, to_sheet_row
 from ..manifest.rows import Form
-
-STATUS = {
-    state: "submitted" if state in {"submitting", "waiting", "cancelling", "fetched"} else state
-    for state in (
-        *("planned", "submitting", "in_doubt", "waiting", "cancelling", "fetched"),
-        *("uncollected", "done", "failed", "cancelled", "invalid", "skipped"),
-    )
-}
-"""A job's state as ``result_status`` says it."""
 
 _UTC = dt.timezone.utc  # noqa: UP017 - a name of its own for the line below
 
@@ -39,20 +29,6 @@ def format_utc_time(at: float | None) -> str | None:
 
 format_cost = lru_cache(maxsize=1024)(to_plain_usd)
 """``to_plain_usd``, cached: a column of a million rows holds few distinct sums."""
-
-
-def format_problems(problems: str) -> str:
-    """Every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
-    reasons = []
-    for column, value, reason in json.loads(problems):
-        if column == LEFT_OUT:
-            reasons.append(f"the row {reason}")
-            continue
-        quoted = f"{value!r} " if value != "" else ""
-        reasons.append(
-            f"{column} {quoted}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
-        )
-    return "; ".join(reasons)
 
 
 def build_result_columns(outcome: Outcome, form: Form) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
-from ..core.columns import RESULT_COLUMNS
+from ..core.columns import RESULT_COLUMNS, STATUS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
 from ..disk import create, replace_atomically
@@ -25,7 +25,7 @@ from ..manifest.cells import to_cell_text, to_json_text
 from ..manifest.jsonl import JsonlManifest, is_object, remove_our_keys
 from ..manifest.rownames import describe_row
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
-from .columns import STATUS, build_result_columns, to_csv_cells, to_json_object
+from .columns import build_result_columns, to_csv_cells, to_json_object
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
 

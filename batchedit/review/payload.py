@@ -5,7 +5,6 @@ Nothing here is HTML: the page sets every text as text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from ..core.columns import STATUS, format_problems
 from ..core.model import Record
 from ..core.review import GalleryRow, PictureDecision
 from ..core.steps import ProgressCallback, no_progress, report_progress
@@ -22,7 +22,6 @@ from ..images.features import ImageFeatures, to_thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
 FACET_VALUES = 24
-STATUS = {"submitting": "submitted", "waiting": "submitted", "cancelling": "submitted", "fetched": "submitted"}
 
 _PATH = re.compile(r"://|^[/\\]|\.(png|jpe?g|webp|gif|avif|tiff?|bmp|heic)$", re.IGNORECASE).search
 _VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|mkv|avi)$", re.IGNORECASE).search
@@ -110,7 +109,7 @@ def _format_row(
     if gallery_row.row in positions:
         item["cells"] = positions[gallery_row.row]
     if gallery_row.problems:
-        item["reason"] = explain_problems(gallery_row.problems)
+        item["reason"] = format_problems(gallery_row.problems)
     if gallery_row.over:
         item["over"] = {name: _shorten(str(value)) for name, value in orjson.loads(gallery_row.over).items()}
     return item
@@ -124,7 +123,7 @@ def _format_version(
         "job": record.id,
         "key": job.key.hex(),
         "version": job.version,
-        "status": STATUS.get(record.state.value, record.state.value),
+        "status": STATUS[record.state.value],
         "size": job.size,
         "variant": job.variant,
         "files": [_format_file(file.path, file.sha256, file.width, file.height, features) for file in record.files],
@@ -177,15 +176,6 @@ def _format_source(source: Any, features: Mapping[str, ImageFeatures]) -> dict[s
         "thumb": f"thumbs/{to_thumb_name(sha256)}",
         "large": f"thumbs/{to_thumb_name(sha256, large=True)}",
     }
-
-
-def explain_problems(problems: str) -> str:
-    """All reasons why a row could not become a picture, in one sentence."""
-    reasons = []
-    for column, value, reason in json.loads(problems):
-        quoted = f" {value!r}" if value else ""
-        reasons.append(f"{column or 'the row'}{quoted} {reason}")
-    return "; ".join(reasons)
 
 
 def _shorten(text: str) -> str:
