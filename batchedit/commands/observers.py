@@ -177,4 +177,4 @@ class ObserverGroup:
                 call(observer)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
                 self._observers.remove(observer)
-                self.note("observer_failed", f"{type(observer).__name__} can't go on: {error}")
+                self.note("observer_failed", f"the run goes on, but a part of what it shows or logs has stopped: {error}")

@@ -29,7 +29,7 @@ class Ui:
             stderr=subprocess.PIPE,
             text=True,
             cwd=home,
-            env=clean(home) | (environ or {}),
+            env=env,
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
