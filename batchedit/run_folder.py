@@ -10,8 +10,8 @@ from io import BufferedWriter
 from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from .core.typed import format_command, quote_word
-from .core.words import pluralize
+from .core.plurals_and_durations import pluralize
+from .core.shell_commands import format_command, quote_word
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id_column
 from .ledger.book import Book

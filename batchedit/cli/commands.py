@@ -12,9 +12,9 @@ import click
 
 from ..commands import CONFIRMED
 from ..core.errors import UsageError
+from ..core.safe_text import to_one_line
+from ..core.shell_commands import format_command
 from ..core.steps import Steps
-from ..core.typed import format_command
-from ..core.visible import to_one_line
 from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command

@@ -14,7 +14,7 @@ from ..commands.confirmation import Command, Confirmation, read_confirmation, re
 from ..commands.launch import Launch, start_process
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import shorten_path

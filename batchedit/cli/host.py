@@ -21,9 +21,9 @@ from ..commands.observers import EventObserver, JsonLines, NoteObserver
 from ..commands.quote import Quote, find_objection
 from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import to_one_line
 from ..core.steps import ProgressCallback, no_steps
-from ..core.visible import to_one_line
-from ..core.words import pluralize
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines

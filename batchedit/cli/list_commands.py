@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from . import log_lines
 from .group import EPILOG, batchedit

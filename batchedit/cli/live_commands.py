@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import ServiceUnavailableError, UsageError
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from .completion import complete_run
 from .group import command
 from .json_output import print_json

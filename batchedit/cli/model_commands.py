@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.visible import as_lines
+from ..core.safe_text import as_lines
 from .group import command
 from .options import COMMON_OPTIONS, SERVICE_OPTIONS, options, read_given_options
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from ..core.steps import no_steps
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
 from .commands import make_host, make_steps
 from .completion import complete_run
 from .group import command

@@ -19,9 +19,9 @@ from ..commands.quote import Quote
 from ..commands.runs import RUNNING, ListedRun
 from ..core.model import InvalidLine, State
 from ..core.money import format_sums, format_usd, label_play, label_sums
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
-from ..core.words import format_duration, pluralize
+from ..core.plurals_and_durations import format_duration, pluralize
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from ..manifest.rownames import format_row_label
 from ..planning.other_runs import describe_left, describe_reused
 from ..planning.plan import Plan

@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from ..core.errors import UsageError
-from ..core.visible import as_lines
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import as_lines
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json

@@ -9,8 +9,8 @@ from os import environ as environment
 from pathlib import Path
 
 from ..core.errors import RestWaitsError, UsageError
+from ..core.shell_commands import format_command
 from ..core.steps import ProgressCallback, no_steps
-from ..core.typed import format_command
 from ..ledger.register import Register
 from ..ports import Observer, Snapshot, Stop
 from ..results.report import Report

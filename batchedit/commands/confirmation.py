@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import orjson
 
+from ..core.budget import NO_CAP, GivenCap
 from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
 from ..core.money import format_usd, label_play, to_plain_usd
-from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import format_command
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import format_command
 from ..disk import replace_atomically, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import shorten_path

@@ -18,10 +18,10 @@ import orjson
 from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import to_plain_usd
+from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
+from ..core.shell_commands import format_command
 from ..core.steps import Steps, no_steps, report_progress
-from ..core.typed import format_command
-from ..core.words import pluralize
 from ..images.features import Album, to_thumb_name
 from ..jobs.signatures import strip_signature
 from ..ledger.book import Decisions

@@ -10,7 +10,7 @@ from time import time
 
 from ..core.errors import LockedError, UsageError
 from ..core.model import State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading

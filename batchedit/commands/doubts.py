@@ -16,7 +16,7 @@ from ..core.errors import KnownRequestError, UsageError
 from ..core.events import Accepted, WrittenOff
 from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..ledger.book import Book, Checkpoint
 from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_row
 from ..manifest.rows import Form

@@ -10,7 +10,7 @@ import orjson
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import write_atomically
 from ..ledger.book import Book
 from ..ledger.register import Register

@@ -11,9 +11,9 @@ from typing import Any
 from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
+from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
-from ..core.words import pluralize
 from ..disk import is_inside
 from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions

@@ -7,9 +7,9 @@ from dataclasses import replace
 import anyio
 from anyio import to_thread
 
+from ..core.budget import NO_CAP
 from ..core.errors import BatcheditError, StoppedError
 from ..core.money import format_usd
-from ..core.policy import NO_CAP
 from ..ledger.wishes import Wish, WishRecord
 from ..pool.pool import Pool
 from .session import Session, set_cap

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from ..core.errors import CheckpointError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..disk import sync_folder
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock

@@ -13,7 +13,7 @@ from anyio import CancelScope, to_thread
 
 from ..core.errors import BatcheditError, OutputError
 from ..core.model import Record
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..files.objects import Objects
 from ..files.rescued import IdWriter, has_unread
 from ..ledger.rescue import NAME as ACCEPTED_FILE

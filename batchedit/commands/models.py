@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..manifest.nearest import find_nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import list_built_in, load_model

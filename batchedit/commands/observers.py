@@ -16,7 +16,7 @@ import orjson
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
 from ..core.money import to_json_usd
-from ..core.visible import escape_json_controls, to_one_line
+from ..core.safe_text import escape_json_controls, to_one_line
 from ..ports import Observer
 
 logger = logging.getLogger("batchedit")

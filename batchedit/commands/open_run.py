@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.typed import quote_word
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import quote_word
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import FactReader

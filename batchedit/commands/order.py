@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TypeVar
 
-from ..core.approval import BUY_AGAIN
+from ..core.approved_purchases import BUY_AGAIN
 from ..core.errors import StoppedError
 from ..core.events import Event, Released, RetryAsked
 from ..core.lifecycle import advance

@@ -17,8 +17,8 @@ from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
 from ..core.money import format_sums, format_usd, label_play
+from ..core.plurals_and_durations import pluralize
 from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
-from ..core.words import pluralize
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.money import format_usd, label_play
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..planning.plan import Plan
 from .canary import CanaryReport
 from .order import Order

@@ -7,7 +7,7 @@ from functools import partial
 
 from ..core.errors import UsageError
 from ..core.model import Record, ResultLine
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import choose_row_word

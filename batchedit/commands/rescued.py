@@ -15,7 +15,7 @@ from ..core.errors import BatcheditError, KnownRequestError, StaleRecordError
 from ..core.events import Event, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Record, State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..files.objects import Objects
 from ..files.rescued import list_unread, mark_taken_in
 from ..ledger.book import Book

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UsageError
 from ..core.model import Kind, Record, State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.book import Book
 from ..manifest.rownames import to_row_index, to_sheet_row
 from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest

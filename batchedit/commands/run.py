@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.account import hash_token
 from ..ledger.lock import hold_run_lock
 from ..ledger.register import Register, is_run

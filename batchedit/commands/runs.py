@@ -14,7 +14,7 @@ import orjson
 from ..core.errors import BatcheditError, CheckpointCorruptError, KeptSettingsError
 from ..core.model import Counts, Money, State
 from ..core.money import to_json_usd
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from ..disk import is_plain_file
 from ..ledger.book import Book
 from ..ledger.facts import parse_whole_number, read_fact

@@ -17,10 +17,10 @@ from io import BufferedWriter, TextIOWrapper
 from time import time
 from typing import IO, Any
 
+from ..core.budget import choose_cap
 from ..core.errors import BatcheditError, OutputError
-from ..core.policy import choose_cap
 from ..core.slowdown import Slowdown
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import append_to
 from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint

@@ -16,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..disk import find_own_folder, write_atomically
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, parse_origin

@@ -17,9 +17,9 @@ from httpx import create_ssl_context
 
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ..core.inanswer import InlinePictures
+from ..core.inline_pictures import InlinePictures
 from ..core.steps import Steps
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import check_own
 from ..files.download import Downloader
 from ..files.objects import Objects

@@ -10,10 +10,10 @@ from __future__ import annotations
 import getpass
 from pathlib import Path
 
+from ..core.budget import NO_CAP, GivenCap
 from ..core.errors import UsageError
-from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import format_command
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import format_command
 from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import compute_cap_needed, format_cap_option_for_rest

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio import to_thread
 
-from ..core.approval import StoreApproval
+from ..core.approved_purchases import StoreApproval
 from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, UsageError
 from ..core.model import Counts
 from ..core.money import label_play
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..files.objects import check_url, join_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import hash_token

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..manifest.nearest import find_nearest, join_names, normalize_name
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import parse_address

@@ -13,7 +13,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
 from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, find_platform, is_like_image

@@ -27,8 +27,8 @@ import orjson
 
 from ..core.events import Accepted
 from ..core.model import Handle, Record
-from ..core.unwritten import WriteFailures
-from ..core.visible import escape_json_controls, to_one_line
+from ..core.safe_text import escape_json_controls, to_one_line
+from ..core.write_failures import WriteFailures
 from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"

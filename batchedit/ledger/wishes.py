@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from time import time
 
-from ..core.policy import NO_CAP
+from ..core.budget import NO_CAP
 from .facts import parse_fact, parse_whole_number
 from .review_file import ReviewFile
 

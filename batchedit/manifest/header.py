@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .blank import strip_invisible
 from .nearest import join_names, normalize_name
 from .platforms import COLUMN_WORDS

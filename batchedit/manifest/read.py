@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
 from .nearest import find_nearest, join_names

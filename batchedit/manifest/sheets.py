@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..settings.extras import to_install
 from .cell_attributes import RowAttributes
 from .cells import to_json_value

@@ -12,9 +12,9 @@ from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import quote_word
 from ..core.steps import ITEMS_PER_REPORT, ProgressCallback, no_progress
-from ..core.typed import quote_word
-from ..core.words import pluralize
 from ..disk import remove
 from ..jobs.expand import EarlierJobs, Expander, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256

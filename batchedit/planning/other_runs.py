@@ -27,7 +27,7 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.events import Event, Reused
 from ..core.lifecycle import advance
 from ..core.model import JobKey, Record, SavedFile, State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import find_aliases
 from ..ledger.account import is_account

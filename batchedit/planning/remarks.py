@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..jobs.expand import Expander
 from ..manifest.read import Form
 from ..manifest.rownames import RowExamples

@@ -12,7 +12,7 @@ import anyio
 
 from ..core.errors import BatcheditError, BudgetReachedError, PriceRoseError, StoppedError
 from ..core.model import Record, State
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..ports import Observer
 from .signal import Signal
 

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..core.actions import Reserve, Rest, Sleep, drop_future_due_at, next_action, recover
-from ..core.approval import BUY_AGAIN
+from ..core.approved_purchases import BUY_AGAIN
 from ..core.events import Completed, Event, Released, Resumed
 from ..core.lifecycle import FINAL, REMOTE
 from ..core.model import Record, State

@@ -23,7 +23,7 @@ import httpx
 
 from ..core.errors import ProxyRefusesError, TokenError
 from ..core.events import Accepted, Completed, Declined, Lost, Refused
-from ..core.inanswer import InlinePictures
+from ..core.inline_pictures import InlinePictures
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 
 LONGEST = 300
 """Characters of a message: enough for a cell, too few for a page."""

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
-from ..core import words
 from ..core.money import format_usd
+from ..core.plurals_and_durations import pluralize
 
 _PLURALS = {"entry": "entries", "is": "are", "has": "have", "it": "them"}
 
 
 def format_count(number: int, word: str) -> str:
     """``1 row``, ``1,234 rows``."""
-    return words.pluralize(number, word, _PLURALS.get(word, ""))
+    return pluralize(number, word, _PLURALS.get(word, ""))
 
 
 def pick_verb(number: int, word: str) -> str:

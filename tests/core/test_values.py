@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchedit.core.approval import Approval, StoreApproval
+from batchedit.core.approved_purchases import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
-from batchedit.core.inanswer import InlinePictures, is_inline_address
+from batchedit.core.inline_pictures import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
 from batchedit.core.money import (
     format_usd,
@@ -21,9 +21,9 @@ from batchedit.core.money import (
     to_plain_usd,
 )
 from batchedit.core.review import ReviewProgress
+from batchedit.core.shell_commands import format_command
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.typed import format_command
-from batchedit.core.unwritten import WriteFailures
+from batchedit.core.write_failures import WriteFailures
 from tests.support.factories import make_record
 
 # --- leave to buy ---------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from batchedit.core.errors import OutputError
-from batchedit.core.inanswer import InlinePictures
+from batchedit.core.inline_pictures import InlinePictures
 from batchedit.core.model import Job, JobKey, Kind, Output, Record, SavedFile, State
 from batchedit.files import download as module
 from batchedit.files import writer as landing

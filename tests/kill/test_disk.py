@@ -19,7 +19,7 @@ from batchedit.core.errors import CheckpointError
 from batchedit.core.events import Accepted, Lost, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, State
-from batchedit.core.unwritten import WriteFailures
+from batchedit.core.write_failures import WriteFailures
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import (
     BudgetReachedError,
     CheckpointError,

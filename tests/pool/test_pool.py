@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import BatcheditError, BudgetReachedError, ServiceUnavailableError, StoppedError, TokenError
 from batchedit.core.events import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused, Reserved
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State

@@ -1,4 +1,4 @@
-"""The store decides about money as ``core/policy`` does: two texts of one rule, held together here."""
+"""The store decides about money as ``core/budget`` does: two texts of one rule, held together here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchedit.core.budget import compute_least_cap, may_reserve
 from batchedit.core.model import Money
-from batchedit.core.policy import compute_least_cap, may_reserve
 from tests.support.postgres import shared_store
 
 SMALL = st.integers(0, 12)

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.pace import AccountPace, PaceReport
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
-from ...core.words import pluralize
+from ...core.plurals_and_durations import pluralize
 from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
 from ..rescue import ID_NOT_TAKEN_IN

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import UsageError
-from ...core.typed import format_command
+from ...core.shell_commands import format_command
 from ..book import Book
 from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
 from ..decisions import FolderDecisions

@@ -17,7 +17,7 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
-from ...core.approval import Approval, StoreApproval
+from ...core.approved_purchases import Approval, StoreApproval
 from ...core.errors import BatcheditError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Counts, Money, Record, ResultLine, State

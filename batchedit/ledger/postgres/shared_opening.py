@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
-from ...core.typed import quote_word
+from ...core.shell_commands import quote_word
 from ..opening import create_checkpoint, open_as, open_checkpoint, open_for_reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .bought_from import BoughtFrom

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import batchedit
+from batchedit.core.plurals_and_durations import pluralize, pluralize_text
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.words import pluralize, pluralize_text
 
 PACKAGE = Path(batchedit.__file__).parent
 NOUNS = (
@@ -64,4 +64,4 @@ def test_a_text_counted_without_asking_whether_it_is_one() -> None:
         if path.relative_to(PACKAGE).as_posix() not in NEVER_ONE
         for line, name in counted(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, f"core.words.pluralize decides between one and many: {found}"
+    assert not found, f"core.plurals_and_durations.pluralize decides between one and many: {found}"

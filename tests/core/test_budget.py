@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from batchedit.commands.wiring import parse_stop_rule
+from batchedit.core.budget import GivenCap, backoff, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
-from batchedit.core.policy import GivenCap, backoff, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
 from batchedit.ledger.money_totals import sum_money
 from batchedit.pool.switch import StopRule
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections import deque
 
-from .visible import to_one_line
+from .safe_text import to_one_line
 
 _MAY_FOLLOW = frozenset(("", " ", ",", ";", ".", ")"))
 """What may follow a command in a line."""

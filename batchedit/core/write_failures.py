@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .words import pluralize
+from .plurals_and_durations import pluralize
 
 UNWRITTEN_CODE = 74
 """As ``DiskError`` has it."""
