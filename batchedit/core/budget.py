@@ -1,15 +1,12 @@
-"""When to try again and whether the budget allows it. Pure: money, counts and times in, a decision out."""
+"""Whether the budget allows one more purchase, and what the cap is. Pure: money and counts in, a decision out."""
 
 from __future__ import annotations
 
-from random import Random
 from typing import Final, Literal
 
 from .model import Money
 from .money import format_usd
 
-NO_RAISE_SECONDS = 10.0
-"""For this long after an error or a lost answer no rate is raised."""
 UNPROVEN_FACTOR = 10
 """Until a cost is reported, the price is a claim: a job in doubt may have cost this many times as much."""
 
@@ -81,9 +78,3 @@ def explain_budget_refusal(money: Money) -> str:
             f"or written off counts {UNPROVEN_FACTOR} times"
         )
     return message
-
-
-def backoff(attempt: int, rng: Random, *, base: float = 1.0, cap: float = 60.0) -> float:
-    """Seconds before try ``attempt + 1``: full jitter over an exponential window (AWS Architecture Blog, 2015)."""
-    window = min(cap, base * 2.0 ** min(attempt, 30))
-    return rng.uniform(0.0, window)

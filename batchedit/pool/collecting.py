@@ -21,7 +21,7 @@ from ..core.actions import (
     drop_future_due_at,
     next_action,
 )
-from ..core.budget import backoff
+from ..core.backoff import backoff
 from ..core.errors import BatcheditError
 from ..core.events import (
     CancelAsked,

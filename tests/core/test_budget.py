@@ -1,14 +1,13 @@
-"""Decisions about money and second tries, row by row: values in, a decision out."""
+"""Decisions about money, and when to stop for failures, row by row: values in, a decision out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 
 import pytest
 
 from batchedit.commands.wiring import parse_stop_rule
-from batchedit.core.budget import GivenCap, backoff, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
+from batchedit.core.budget import GivenCap, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
 from batchedit.ledger.money_totals import sum_money
@@ -152,33 +151,6 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
 )
 def test_a_refusal_says_what_the_money_went_to(money: Money, told: str) -> None:
     assert explain_budget_refusal(money) == told
-
-
-class LongestPause(Random):
-    """Draws the longest that it may."""
-
-    def uniform(self, a: float, b: float) -> float:
-        assert a == 0.0
-        return b
-
-
-@pytest.mark.parametrize(
-    ("attempt", "seconds"), [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (31, 60.0), (100_000, 60.0)]
-)
-def test_the_longest_pause_doubles_up_to_a_minute_however_often_it_was_tried(attempt: int, seconds: float) -> None:
-    assert backoff(attempt, LongestPause()) == seconds
-
-
-def test_the_longest_pause_begins_with_the_base_and_ends_with_the_cap_that_were_asked_for() -> None:
-    assert [backoff(attempt, LongestPause(), base=0.5, cap=3.0) for attempt in range(4)] == [0.5, 1.0, 2.0, 3.0]
-
-
-def test_pauses_grow_to_a_cap_with_full_jitter() -> None:
-    drawn = [[backoff(attempt, Random(seed), base=1.0, cap=60.0) for seed in range(300)] for attempt in range(12)]
-    for attempt, pauses in enumerate(drawn):
-        window = min(60.0, 2.0**attempt)
-        assert 0.0 <= min(pauses) < 0.1 * window
-        assert 0.9 * window < max(pauses) <= window
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.budget import backoff
+from batchedit.core.backoff import backoff
 from batchedit.scheduling.breaker import Breaker
 from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.eta import eta

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from batchedit.core.budget import backoff
+from batchedit.core.backoff import backoff
 from batchedit.scheduling.breaker import Breaker
 from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.get_rate import GetRate
