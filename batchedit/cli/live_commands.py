@@ -141,7 +141,7 @@ def resume(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
     """End a run that goes on elsewhere, in order: answers on the way are written down, results written."""
-    from ..commands.wishes import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.pause_stop_set import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import RunFolder  # noqa: PLC0415
 
     folder = _write_wish(ctx, run, stop=True)
@@ -165,7 +165,7 @@ def set_(ctx: click.Context, /, run: str, *, concurrency: int | None, max_cost: 
 
 
 def _write_wish(ctx: click.Context, run: str, **changes: Any) -> Path:
-    from ..commands.wishes import wish  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.pause_stop_set import wish  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import shorten_path  # noqa: PLC0415
 
     return shorten_path(wish(run, read_given_options(ctx).get("out"), **changes))

@@ -10,7 +10,7 @@ import orjson
 
 from ..core.model import State
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_numbers, read_fact
+from ..ledger.run_facts import parse_whole_numbers, read_fact
 from .order import Order
 
 _FACT = "canary"

@@ -14,7 +14,7 @@ import anyio
 
 from ..core.model import InvalidLine
 from ..jobs.expand import Expander
-from ..ledger.findings import Finding, Findings
+from ..ledger.sheet_problems import Finding, Findings
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Manifest, Row
 from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_row

@@ -15,7 +15,7 @@ import orjson
 
 from ..core.errors import OutputError, UsageError
 from ..disk import replace_atomically, write_atomically
-from ..ledger.findings import Findings
+from ..ledger.sheet_problems import Findings
 from ..run_folder import strip_suffixes
 from ..settings.model import Settings
 from .carry import Offer, Unattended, offer

@@ -23,8 +23,8 @@ from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
 from .proof import Audit, prove
 from .reading import update_copy_from_store
-from .rescued import take_in_rescued
 from .store import need_psycopg
+from .take_in_rescued_ids import take_in_rescued
 
 FORMER_CHECKPOINT = "before-import.sqlite"
 """The folder's own checkpoint, kept under this name. No command buys with it."""

@@ -18,11 +18,11 @@ from pathlib import Path
 from ..core.errors import BatcheditError, ServiceUnavailableError, UsageError
 from ..core.events import Accepted, Lost
 from ..ledger.book import Book
-from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, FactReader
 from ..ledger.opening import open_for_reading
 from ..ledger.own_sandbox import is_listening, parse_local_address
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.register import CHECKPOINT, is_run
+from ..ledger.run_facts import NO, PLAY, STORE_PLAY, YES, FactReader
 from ..settings.model import SANDBOX, Settings
 
 _ENDED = "the sandbox that you started does not listen at {} any more"

@@ -22,7 +22,7 @@ from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
-from ..ledger.rescue import ID_NOT_TAKEN_IN
+from ..ledger.rescue_file import ID_NOT_TAKEN_IN
 from ..ledger.values import CAP_SET, UnreadableJob
 from ..manifest.rownames import describe_row
 from ..manifest.rows import Form

@@ -32,7 +32,7 @@ from .awake import keep_awake
 from .canary import Canary
 from .doubts import explain_quarantine, list_wanted_doubts, note_crashes
 from .finish import finish
-from .heed import follow_wishes
+from .obey_pause_stop import follow_wishes
 from .older_copy import count_forgotten_purchases
 from .order import Order, order_everything_planned, order_still_planned
 from .own_copy import check_copy

@@ -17,11 +17,11 @@ from ..core.money import to_json_usd
 from ..core.shell_commands import format_command, quote_word
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
+from ..ledger.run_facts import parse_whole_number, read_fact
 from ..manifest.rows import Form, FormKind
 from ..results.report import (
     UNDER_WAY,

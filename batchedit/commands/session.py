@@ -26,9 +26,9 @@ from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
+from ..ledger.pause_stop_wishes import Wishes
 from ..ledger.register import claim, compute_run_id, is_mine, is_run
-from ..ledger.rescue import hold_spare
-from ..ledger.wishes import Wishes
+from ..ledger.rescue_file import hold_spare
 from ..planning.recipe import list_run_roots
 from ..planning.run_settings import save_run_settings
 from ..pool.pool import Pool

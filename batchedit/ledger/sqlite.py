@@ -33,10 +33,10 @@ from ..core.pace import AccountPace, PaceReport
 from ..ports import Totals
 from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
-from .facts import parse_whole_number, read_fact
 from .group_commit import Change, GroupCommit
 from .money_totals import StateSums, read_charged_cost, sum_money
-from .rescue import rescue
+from .rescue_file import rescue
+from .run_facts import parse_whole_number, read_fact
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
 from .values import CAP_SET

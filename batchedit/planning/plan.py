@@ -14,7 +14,7 @@ from ..core.money import format_usd, label_play
 from ..core.shell_commands import format_command, quote_word
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
-from ..ledger.facts import read_fact
+from ..ledger.run_facts import read_fact
 from ..manifest.read import Form
 from ..manifest.rownames import find_row_id, to_sheet_row
 from ..run_folder import RunFolder

@@ -14,7 +14,7 @@ from ..core.shell_commands import format_command, quote_word
 from ..core.slowdown import Slowdown
 from ..core.write_failures import UNWRITTEN_CODE, WriteFailures
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_number, read_fact
+from ..ledger.run_facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
 from ..manifest.rownames import describe_row, to_sheet_row
 from ..manifest.rows import Form

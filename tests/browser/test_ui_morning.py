@@ -18,7 +18,7 @@ from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.lock import hold_run_lock
 from batchedit.ledger.opening import open_for_reading
-from batchedit.ledger.wishes import Wishes
+from batchedit.ledger.pause_stop_wishes import Wishes
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
 from tests.browser.conftest import Watched, becomes, expect, no_wider, serious, there, until

@@ -25,7 +25,7 @@ from batchedit.commands.draft_take import choose_file_name
 from batchedit.commands.draft_work import run_step
 from batchedit.commands.drafts import Draft, Drafts
 from batchedit.jobs.expand import expand_all
-from batchedit.ledger.findings import Findings
+from batchedit.ledger.sheet_problems import Findings
 from batchedit.manifest.read import Row, open_manifest
 from batchedit.planning.recipe import make_recipe
 from batchedit.run_folder import open_source

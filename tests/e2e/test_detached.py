@@ -23,8 +23,8 @@ from batchedit.commands.carry import Offer, Unattended, offer
 from batchedit.commands.confirmation import Command, Confirmation, ConfirmationFolder
 from batchedit.commands.launch import Launch, start_process
 from batchedit.commands.live import LiveState, find_live_state
+from batchedit.commands.pause_stop_set import wish
 from batchedit.commands.trust import keep_typed
-from batchedit.commands.wishes import wish
 from batchedit.core.errors import BatcheditError, UsageError
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.results.report import Report

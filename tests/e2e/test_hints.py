@@ -35,7 +35,7 @@ from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.url import build_store_option, hide_password
-from batchedit.ledger.rescue import rescue
+from batchedit.ledger.rescue_file import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
@@ -151,7 +151,10 @@ TABLE = {
         "ledger/postgres/durability.py",
         "format_command('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
-    ("commands/rescued.py", "format_command('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
+    (
+        "commands/take_in_rescued_ids.py",
+        "format_command('audit', folder.path)",
+    ): "test_an_id_that_contradicts_the_checkpoint",
     ("cli/detached.py", "format_command('status', shorten_path(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
@@ -160,7 +163,7 @@ TABLE = {
     ("cli/live_commands.py", "format_command('resume', folder)"): "test_a_run_in_a_process_of_its_own",
     ("commands/models.py", "format_command('models')"): "test_a_model_that_is_not_there",
     (
-        "commands/wishes.py",
+        "commands/pause_stop_set.py",
         "format_command('run', shorten_path(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (

@@ -23,7 +23,7 @@ from batchedit.core.write_failures import WriteFailures
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import NAME, hold_spare, read_kept_ids, rescue
+from batchedit.ledger.rescue_file import NAME, hold_spare, read_kept_ids, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows, until
@@ -340,7 +340,7 @@ def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_taken_in_lines_are_kept_over_the_years(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    from batchedit.commands.rescued import take_in_rescued
+    from batchedit.commands.take_in_rescued_ids import take_in_rescued
     from batchedit.run_folder import RunFolder
 
     for job in (1, 2):

@@ -18,7 +18,7 @@ from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
-from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
+from batchedit.ledger.rescue_file import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.limits import no_file_grows, no_file_is_opened

@@ -12,7 +12,7 @@ import orjson
 from batchedit.commands.proof import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
+from batchedit.ledger.rescue_file import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
 from batchedit.run_folder import RunFolder, read_form_of_run
 
 

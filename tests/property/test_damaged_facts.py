@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchedit.core.errors import CheckpointCorruptError
-from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read_fact
+from batchedit.ledger.run_facts import parse_whole_number, parse_whole_numbers, read_fact
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve

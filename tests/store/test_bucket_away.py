@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.rescue import as_object
+from batchedit.ledger.rescue_file import as_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.store.test_rescued_objects import in_doubt
 from tests.support import seaweed

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from batchedit.core.errors import BatcheditError
-from batchedit.ledger.postgres.line import StoreConnection
-from batchedit.ledger.rescue import read_kept_ids
+from batchedit.ledger.postgres.connection import StoreConnection
+from batchedit.ledger.rescue_file import read_kept_ids
 from tests.support.cli import until
 from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database, shared_store

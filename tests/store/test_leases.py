@@ -44,12 +44,12 @@ from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.group_commit import Change
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.changes import encode_change
+from batchedit.ledger.postgres.connection import StoreConnection
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.postgres.line import StoreConnection
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import IDLE_SECONDS, check_halted, open_transaction
-from batchedit.ledger.rescue import read_kept_ids
+from batchedit.ledger.rescue_file import read_kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run

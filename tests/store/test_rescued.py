@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.rescue import read_kept_ids, rescue
+from batchedit.ledger.rescue_file import read_kept_ids, rescue
 from tests.support.cli import until
 from tests.support.store_team import Team
 

@@ -14,14 +14,14 @@ from subprocess import CalledProcessError
 import anyio
 import pytest
 
-from batchedit.commands.left_ids import rescue_to_files
+from batchedit.commands.rescue_to_file_store import rescue_to_files
 from batchedit.core.events import Accepted, Event, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
-from batchedit.files.rescued import list_unread
+from batchedit.files.rescued_ids import list_unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import as_object, read_kept_ids, read_object
+from batchedit.ledger.rescue_file import as_object, read_kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.cli import manifest, until
@@ -214,7 +214,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_away: bool
 ) -> None:
     """What is away is waited for, and not for long."""
-    monkeypatch.setattr("batchedit.commands.left_ids.CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr("batchedit.commands.rescue_to_file_store.CLOSE_SECONDS", 0.5)
     objects, notes = Objects(str(tmp_path / "shared")), Messages()
     if is_away:
         (tmp_path / "shared").write_text("no folder")

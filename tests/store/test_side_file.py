@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from batchedit.commands.rescued import take_in_for_worker
+from batchedit.commands.take_in_rescued_ids import take_in_for_worker
 from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import NAME, read_kept_ids, rescue
+from batchedit.ledger.rescue_file import NAME, read_kept_ids, rescue
 from tests.store.test_rescued import bought_beside, row, went_back
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_run

@@ -8,8 +8,8 @@ from pathlib import Path
 from time import time
 
 from ..core.budget import NO_CAP
-from .facts import parse_fact, parse_whole_number
 from .review_file import ReviewFile
+from .run_facts import parse_fact, parse_whole_number
 
 
 class Wish(StrEnum):

@@ -10,7 +10,7 @@ from anyio import to_thread
 from ..core.budget import NO_CAP
 from ..core.errors import BatcheditError, StoppedError
 from ..core.money import format_usd
-from ..ledger.wishes import Wish, WishRecord
+from ..ledger.pause_stop_wishes import Wish, WishRecord
 from ..pool.pool import Pool
 from .session import Session, set_cap
 

@@ -15,12 +15,12 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.model import Record
 from ..core.plurals_and_durations import pluralize
 from ..files.objects import Objects
-from ..files.rescued import IdWriter, has_unread
-from ..ledger.rescue import NAME as ACCEPTED_FILE
+from ..files.rescued_ids import IdWriter, has_unread
+from ..ledger.rescue_file import NAME as ACCEPTED_FILE
 from ..ports import Ledger, Observer
 from ..results.files import FILES_URL
 from .file_store import open_objects
-from .rescued import take_in_objects_for_worker
+from .take_in_rescued_ids import take_in_objects_for_worker
 
 if TYPE_CHECKING:
     from ..ledger.postgres.ledger import PostgresLedger

@@ -15,7 +15,7 @@ from ..core.errors import UsageError
 from ..core.plurals_and_durations import pluralize
 from ..core.shell_commands import format_command
 from ..ledger.opening import open_for_reading
-from ..ledger.wishes import Wish, Wishes
+from ..ledger.pause_stop_wishes import Wish, Wishes
 from ..results.report import compute_cap_needed, format_cap_option_for_rest
 from ..run_folder import RunFolder, find_run, shorten_path
 from .live import BUYING, read_live_state

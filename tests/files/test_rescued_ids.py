@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from batchedit.commands.proof import prove as audit
-from batchedit.commands.rescued import take_in_objects
+from batchedit.commands.take_in_rescued_ids import take_in_objects
 from batchedit.core.errors import FilesUnavailableError, StaleRecordError
 from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.files.objects import Objects
-from batchedit.files.rescued import IdWriter, has_unread, list_unread
+from batchedit.files.rescued_ids import IdWriter, has_unread, list_unread
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
-from batchedit.ledger.rescue import as_object, read_object
+from batchedit.ledger.rescue_file import as_object, read_object
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.run_folder import RunFolder
@@ -249,8 +249,8 @@ class Trouble:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchedit.files.rescued.AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr("batchedit.files.rescued.PUT_SECONDS", 0.2)
+    monkeypatch.setattr("batchedit.files.rescued_ids.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("batchedit.files.rescued_ids.PUT_SECONDS", 0.2)
 
 
 def names(objects: Objects) -> list[str]:

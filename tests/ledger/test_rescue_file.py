@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from batchedit.commands.proof import prove as audit
-from batchedit.commands.rescued import take_in_rescued
+from batchedit.commands.take_in_rescued_ids import take_in_rescued
 from batchedit.core.events import Accepted, Errored, Lost, Released, Reserved, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.disk import append_to
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
-from batchedit.ledger.rescue import (
+from batchedit.ledger.rescue_file import (
     LONGEST_LINE,
     NAME,
     RescuedId,
@@ -264,7 +264,7 @@ def test_an_id_whose_file_is_renamed_before_its_line_is_written_is_not_lost(
         return file
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchedit.ledger.rescue.append_to", overtaken)
+        patch.setattr("batchedit.ledger.rescue_file.append_to", overtaken)
         write(tmp_path, 2)
     clear_rescued(tmp_path)
     assert jobs(read_kept_ids(tmp_path)) == [2]

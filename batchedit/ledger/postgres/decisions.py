@@ -17,7 +17,7 @@ from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
 from ..values import ImportReport
-from .line import StoreConnection
+from .connection import StoreConnection
 from .schema import SCHEMA
 
 Ask = Callable[..., list[TupleRow]]
