@@ -139,8 +139,8 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
 
 def _carry_out(ctx: click.Context, verb: Any, target: str, settings_given: dict[str, Any], **more_fields: Any) -> int:
     """Carry the command out in this process; with ``--detach`` ask here and carry it out in a process of its own."""
-    from ..commands.carry import carry_out  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.confirmation import Command  # noqa: PLC0415
+    from ..commands.confirmation_file import Command  # noqa: PLC0415
+    from ..commands.offer_and_carry_out import carry_out  # noqa: PLC0415 - `--help` needs none of it
     from .detached import detach  # noqa: PLC0415
     from .host import run_attended  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ import click
 from ..commands.bar import Bar, ProgressLines
 from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
-from ..commands.quote import Quote, find_objection
+from ..commands.quote_to_confirm import Quote, find_objection
 from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
 from ..core.plurals_and_durations import pluralize

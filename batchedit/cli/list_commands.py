@@ -49,8 +49,8 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
 
 def _import_run(folder: Path, url: str | None) -> int:
+    from ..commands.audit_replay import format_audit  # noqa: PLC0415
     from ..commands.import_run import import_run  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import format_audit  # noqa: PLC0415
 
     if url is None:
         raise UsageError("into which store?", hint=f"give its address with --store URL, or as {STORE_VARIABLE}")

@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from ..commands.kept_settings import Given
-from ..commands.quote import Quote
+from ..commands.quote_to_confirm import Quote
 from ..commands.status import read_store_status
 from ..commands.store import has_other_workers, is_first_to_tell
 from ..core.errors import BatcheditError

@@ -116,7 +116,7 @@ def _split_rows(values: tuple[str, ...], more_values: tuple[str, ...]) -> list[s
 def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """Prove that intentions, purchases, files and money add up."""
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import format_audit  # noqa: PLC0415
+    from ..commands.audit_replay import format_audit  # noqa: PLC0415
 
     folder, audit_result = prove(run, read_given_options(ctx), no_steps if as_json else make_steps(ctx))
     if as_json:

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from ..commands.canary import CanaryReport
+from ..commands.decide_doubts import Doubt
 from ..commands.doubt import DoubtReport
-from ..commands.doubts import Doubt
-from ..commands.quote import Quote
+from ..commands.quote_to_confirm import Quote
 from ..commands.runs import RUNNING, ListedRun
 from ..core.model import InvalidLine, State
 from ..core.money import format_sums, format_usd, label_play, label_sums

@@ -11,7 +11,7 @@ import orjson
 from ..core.model import State
 from ..ledger.book import Book
 from ..ledger.run_facts import parse_whole_numbers, read_fact
-from .order import Order
+from .purchase_order import Order
 
 _FACT = "canary"
 

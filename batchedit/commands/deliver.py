@@ -40,7 +40,7 @@ from .file_store import fetch_missing_files
 from .gallery import THUMBNAILS, list_wanted_thumbnails
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
-from .play import is_play
+from .play_money import is_play
 from .review import count_progress
 
 

@@ -28,7 +28,7 @@ from ..run_folder import RunFolder
 from .file_store import fetch_missing_files
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
-from .play import is_play
+from .play_money import is_play
 
 THUMBNAILS = "making thumbnails"
 """The name of the step that makes thumbnails and measures pictures."""

@@ -19,7 +19,7 @@ from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
-from .play import is_at_own_sandbox
+from .play_money import is_at_own_sandbox
 from .wiring import ASKING_SERVICE, open_service
 
 

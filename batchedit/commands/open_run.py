@@ -18,8 +18,8 @@ from ..run_folder import RunFolder, count_purchases, has_never_begun
 from ..settings.model import SANDBOX, Settings
 from .file_store import open_objects_of_run
 from .older_copy import take_in_logged
-from .play import identify_seller
-from .reading import copy_sheet_from_store
+from .open_run_to_read import copy_sheet_from_store
+from .play_money import identify_seller
 from .store import need_psycopg
 from .take_in_rescued_ids import take_in_objects, take_in_rescued
 

@@ -19,7 +19,7 @@ from ..ledger.pause_stop_wishes import Wish, Wishes
 from ..results.report import compute_cap_needed, format_cap_option_for_rest
 from ..run_folder import RunFolder, find_run, shorten_path
 from .live import BUYING, read_live_state
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 MOST_AT_ONCE = 10_000
 

@@ -31,11 +31,11 @@ from ..settings.model import Settings
 from .file_store import open_objects, upload_pictures
 from .host import Host
 from .kept_settings import Given
-from .play import would_be_play
-from .purchase import buy
-from .reading import find_run_here
+from .open_run_to_read import find_run_here
+from .play_money import would_be_play
+from .purchase_stages import buy
+from .register_run import find_other_runs
 from .session import Session, open_session, reopen_session
-from .sharing import find_other_runs
 from .sheet_links import (
     CHECKING_ROWS,
     READING_OTHER_RUNS,

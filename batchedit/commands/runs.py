@@ -33,9 +33,9 @@ from ..results.report import (
 )
 from ..run_folder import RunFolder, has_never_begun, shorten_path
 from ..settings.model import SANDBOX
-from .play import is_play
+from .play_money import is_play
 from .store import need_psycopg
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 if TYPE_CHECKING:
     from ..ledger.postgres.runs import RunOfStore

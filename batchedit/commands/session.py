@@ -46,7 +46,7 @@ from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
 from .open_run import open_run
-from .reading import find_run_here
+from .open_run_to_read import find_run_here
 from .row_names import RowNames
 from .slowed import KeepSlowdown
 from .wiring import Service, find_model, model_from_catalogue, open_pool, open_service

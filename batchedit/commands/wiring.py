@@ -40,7 +40,7 @@ from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import make_blob_reader, open_objects
-from .play import watch_place
+from .play_money import watch_place
 from .proxy import find_proxy
 from .rescue_to_file_store import rescue_to_files
 from .trust import check_trusted

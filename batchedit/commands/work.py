@@ -32,7 +32,7 @@ from ..settings.model import Settings
 from .file_store import make_elsewhere_error, open_objects
 from .host import Host
 from .observers import ObserverGroup
-from .play import identify_seller
+from .play_money import identify_seller
 from .rescue_to_file_store import find_runs_with_ids
 from .store import need_psycopg
 from .take_in_rescued_ids import take_in_for_worker, take_in_objects_for_worker

@@ -53,7 +53,7 @@ def mark_taken_in(objects: Objects, name: str) -> None:
 
 
 class IdWriter:
-    """Puts ids into the store of files, in threads of its own: see ``ledger.rescue_file.RescuePlace``. Retries until ``close``."""
+    """Puts ids into the store of files, in threads of its own, and retries until ``close``: a ``RescuePlace``."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

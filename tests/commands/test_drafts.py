@@ -17,8 +17,8 @@ import orjson
 import pytest
 from PIL import Image
 
+from batchedit.commands.draft_edited_sheet import apply_edits
 from batchedit.commands.draft_edits import Edits, ReplaceRule
-from batchedit.commands.draft_mended import apply_edits
 from batchedit.commands.draft_pictures import fetch_pictures
 from batchedit.commands.draft_steps import Step
 from batchedit.commands.draft_take import choose_file_name

@@ -25,8 +25,8 @@ import pytest
 from minisign import KeyPair
 
 from batchedit.cli.app import batchedit
-from batchedit.commands.carry import Offer, Unattended, offer
-from batchedit.commands.confirmation import Command, ConfirmationFolder
+from batchedit.commands.confirmation_file import Command, ConfirmationFolder
+from batchedit.commands.offer_and_carry_out import Offer, Unattended, offer
 from batchedit.commands.retry import RetryRequest
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
@@ -167,11 +167,11 @@ TABLE = {
         "format_command('run', shorten_path(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (
-        "commands/confirmation.py",
+        "commands/confirmation_file.py",
         "format_command(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
     ): "test_a_yes_that_was_said_beforehand",
     (
-        "commands/carry.py",
+        "commands/offer_and_carry_out.py",
         "format_command('run', shorten_path(Path(confirmation.folder)))",
     ): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "format_command('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",

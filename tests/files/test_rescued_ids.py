@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.commands.take_in_rescued_ids import take_in_objects
 from batchedit.core.errors import FilesUnavailableError, StaleRecordError
 from batchedit.core.events import Accepted, Event, Lost, Released, Reserved

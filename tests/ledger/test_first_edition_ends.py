@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.core.events import Completed, Resumed, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Kind, Output, Record, State

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.commands.take_in_rescued_ids import take_in_rescued
 from batchedit.core.events import Accepted, Errored, Lost, Released, Reserved, RetryAsked
 from batchedit.core.lifecycle import advance

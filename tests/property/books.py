@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue_file import ID_NOT_TAKEN_IN, TAKING, read_kept_ids

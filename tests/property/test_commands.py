@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from batchedit.commands.purchase import MAX_SINGLE_LOOKUPS
+from batchedit.commands.purchase_stages import MAX_SINGLE_LOOKUPS
 from batchedit.core.model import State
 from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions

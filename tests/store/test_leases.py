@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from batchedit.commands.doubts import note_crashes
+from batchedit.commands.decide_doubts import note_crashes
 from batchedit.core.errors import (
     BatcheditError,
     BudgetReachedError,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.cli.host import Terminal
-from batchedit.commands.quote import Quote
+from batchedit.commands.quote_to_confirm import Quote
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from tests.support.cli import rows, run_cli, until

@@ -40,10 +40,10 @@ from hypothesis import register_random
 
 import batchedit.cli.app
 import batchedit.cli.show
-import batchedit.commands.carry
+import batchedit.commands.offer_and_carry_out
 from batchedit.cli import host, main
-from batchedit.commands import purchase
-from batchedit.commands.quote import Quote
+from batchedit.commands import purchase_stages
+from batchedit.commands.quote_to_confirm import Quote
 from batchedit.core.events import Accepted
 from batchedit.ledger import register
 from batchedit.ledger.sqlite import SqliteCheckpoint
@@ -119,7 +119,7 @@ class World:
         self.tokens: dict[str, str] = {}
         """The token that each request was bought with."""
         self._copy, self.commands, self._ids = folder / "at-death", 0, 0
-        self.few = purchase.MAX_SINGLE_LOOKUPS
+        self.few = purchase_stages.MAX_SINGLE_LOOKUPS
 
     def reprice(self, price: str, actual: str) -> None:
         """US dollars: what the catalogue says from now on, and what a picture really costs."""
@@ -274,7 +274,7 @@ class _Process:
                 (SqliteCheckpoint, "transaction", transaction),
                 (SqliteCheckpoint, "_write", write),
                 (gc, "freeze", lambda: None),
-                (purchase, "MAX_SINGLE_LOOKUPS", self.world.few),
+                (purchase_stages, "MAX_SINGLE_LOOKUPS", self.world.few),
                 # What is left to chance would make an example that can't be found again.
                 (uuid, "uuid4", process.world.next_id),
                 (trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),

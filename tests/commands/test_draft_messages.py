@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchedit.commands.draft_words import remove_cli_hints
+from batchedit.commands.draft_messages import remove_cli_hints
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from ..ledger.rescue_file import ID_NOT_TAKEN_IN
 from ..ledger.values import CAP_SET, UnreadableJob
 from ..manifest.rownames import describe_row
 from ..manifest.rows import Form
-from .play import is_play
+from .play_money import is_play
 
 _DAMAGED_VALUE_ERRORS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """The errors of reading a tampered value."""

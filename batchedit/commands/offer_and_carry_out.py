@@ -16,11 +16,11 @@ from ..ports import Observer, Snapshot, Stop
 from ..results.report import Report
 from ..run_folder import RunFolder, find_run, find_run_folder, shorten_path
 from ..settings.model import Settings
-from .confirmation import Command, Confirmation
+from .confirmation_file import Command, Confirmation
 from .doubt import doubt
 from .fetch import fetch
 from .host import Host
-from .quote import Quote, make_price_rose_error
+from .quote_to_confirm import Quote, make_price_rose_error
 from .redo import redo
 from .retry import retry
 from .run import resume, run

@@ -20,7 +20,7 @@ from ..ledger.lock import hold_buying_lock
 from ..ledger.register import Entry, Register
 from ..planning.other_runs import ElsewhereTotals, OnEvent, OtherRuns, take_over
 from ..settings.model import Settings
-from .play import is_play, would_be_play
+from .play_money import is_play, would_be_play
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchedit.commands.course import build_progress_chart
 from batchedit.commands.live import find_live_state
+from batchedit.commands.progress_chart import build_progress_chart
 from batchedit.commands.redo import list_redo_lines
 from batchedit.core.events import Reserved
 from batchedit.core.lifecycle import advance

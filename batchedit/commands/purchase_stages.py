@@ -30,17 +30,17 @@ from ..runcomfy.client import Client
 from . import canary as canaries
 from .awake import keep_awake
 from .canary import Canary
-from .doubts import explain_quarantine, list_wanted_doubts, note_crashes
+from .decide_doubts import explain_quarantine, list_wanted_doubts, note_crashes
 from .finish import finish
 from .obey_pause_stop import follow_wishes
 from .older_copy import count_forgotten_purchases
-from .order import Order, order_everything_planned, order_still_planned
-from .own_copy import check_copy
-from .play import is_play, note_play, note_purchase, would_be_play
+from .play_money import is_play, note_play, note_purchase, would_be_play
 from .pricing import fetch_price
-from .quote import Quote
+from .purchase_order import Order, order_everything_planned, order_still_planned
+from .quote_to_confirm import Quote
+from .register_run import Sharing, share_run
 from .session import Session, set_cap
-from .sharing import Sharing, share_run
+from .sheet_copy import check_copy
 from .slowed import keep_slowdown
 
 MAX_SINGLE_LOOKUPS = 1000

@@ -14,7 +14,7 @@ from ..core.review import Conflict, PictureDecision, Verdict
 from ..ledger.decisions import FolderDecisions
 from ..manifest.rownames import describe_row
 from ..run_folder import read_form_of_run
-from . import doubts as doubting
+from . import decide_doubts as doubting
 from .gallery_page import open_read_only
 from .live_file import format_utc
 from .review import count_progress

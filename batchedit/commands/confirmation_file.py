@@ -27,7 +27,7 @@ from ..disk import replace_atomically, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import shorten_path
 from ..settings.model import Settings
-from .quote import Quote
+from .quote_to_confirm import Quote
 from .retry import RetryRequest
 
 Verb = Literal["run", "resume", "retry", "redo", "doubt", "fetch"]

@@ -11,7 +11,7 @@ from ..core.money import format_usd, label_play
 from ..core.plurals_and_durations import pluralize
 from ..planning.plan import Plan
 from .canary import CanaryReport
-from .order import Order
+from .purchase_order import Order
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.carry import Unattended
+from ..commands.after_run_lists import (
+    MAX_LISTED,
+    MAX_NOTE_LENGTH,
+    list_delivery,
+    list_doubts,
+    list_rejected,
+    write_note,
+)
 from ..commands.deliver import deliver
 from ..commands.doubt import doubt
-from ..commands.morning import MAX_LISTED, MAX_NOTE_LENGTH, list_delivery, list_doubts, list_rejected, write_note
-from ..commands.play import is_play_run
+from ..commands.offer_and_carry_out import Unattended
+from ..commands.play_money import is_play_run
 from ..core.errors import BatcheditError
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
@@ -30,7 +37,7 @@ from .run_folders import RunFolders
 _FOLDER = "deliveries"
 
 
-class Morning:
+class AfterRun:
     """The screens ``doubt``, ``redo`` and ``deliver`` of a run. Their purchases are offered by ``offers``."""
 
     def __init__(self, desk: Desk) -> None:
