@@ -19,10 +19,10 @@ from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import shorten_path
 from . import log_lines
-from .host import Terminal, run_attended
 from .json_output import print_json
 from .json_values import launch_to_json
 from .outcome import finish, notify_outcome
+from .terminal import Terminal, run_attended
 
 
 def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = False) -> int:

@@ -33,7 +33,7 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
     from ..commands import runs as runs_command  # noqa: PLC0415
     from ..ledger.register import Register  # noqa: PLC0415
-    from .show import format_runs  # noqa: PLC0415
+    from .printed_text import format_runs  # noqa: PLC0415
 
     if folder is not None:
         return _import_run(Path(folder), url)

@@ -47,7 +47,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     from ..commands.status import status as read_status  # noqa: PLC0415
     from ..run_folder import RunFolder  # noqa: PLC0415
     from .live_text import format_live_state  # noqa: PLC0415
-    from .show import format_report  # noqa: PLC0415
+    from .printed_text import format_report  # noqa: PLC0415
 
     if watch and as_json:
         raise UsageError(

@@ -38,7 +38,7 @@ def models(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
 
 def _make_host(ctx: click.Context) -> Any:
     from ..commands.trust import keep_typed  # noqa: PLC0415
-    from .host import Terminal  # noqa: PLC0415
+    from .terminal import Terminal  # noqa: PLC0415
 
     params, options_given = ctx.params, read_given_options(ctx)
     host = Terminal(

@@ -36,7 +36,7 @@ from .outcome import finish
 def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
     from ..commands.cancel import cancel as cancel_queued  # noqa: PLC0415 - `--help` needs none of it
-    from .host import run_attended  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     host = make_host(ctx)
     folder, cancelled_count, running_count = run_attended(
@@ -78,9 +78,9 @@ def doubt(
     uncollected.
     """
     from ..commands.doubt import doubt as decide  # noqa: PLC0415 - `--help` needs none of it
-    from .host import run_attended  # noqa: PLC0415
     from .option_values import parse_pairs  # noqa: PLC0415
-    from .show import format_doubt_report  # noqa: PLC0415
+    from .printed_text import format_doubt_report  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     if more and bool(buy_again) == bool(write_off):
         raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")

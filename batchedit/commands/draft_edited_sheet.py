@@ -22,8 +22,8 @@ from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import to_sheet_row
 from ..manifest.rows import BadRow, Linked, Row
-from ..manifest.sheets import XlsxManifest
 from ..manifest.splice import NotReplacedError, replace_cells
+from ..manifest.typed_tables import XlsxManifest
 from ..run_folder import open_source
 from ..settings.model import Settings
 from .draft_edits import Edits

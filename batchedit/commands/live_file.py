@@ -22,7 +22,7 @@ from ..core.safe_text import to_one_line
 from ..core.write_failures import WriteFailures
 from ..disk import create, is_plain_file
 from ..pool.buying import UNSENT
-from ..pool.switch import PAUSED
+from ..pool.stop_rule import PAUSED
 from ..ports import Snapshot
 from ..results.report import Report
 from .clock import to_utc_text

@@ -16,7 +16,7 @@ from ..ledger.account import hash_token
 from ..ledger.lock import hold_run_lock
 from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
-from ..manifest.sheets import load_parquet
+from ..manifest.typed_tables import load_parquet
 from ..planning.gone_runs import note_gone
 from ..planning.intake import IntakeRequest, InvalidRowsError, make_state_lookup, take_in_manifest
 from ..planning.other_runs import OtherRuns

@@ -27,7 +27,7 @@ from ..images.data_uri import LocalPictures
 from ..images.features import Album
 from ..pool.governor import Governor, PurchaseLimits
 from ..pool.pool import Pool
-from ..pool.switch import StopRule
+from ..pool.stop_rule import StopRule
 from ..ports import Ledger, Observer
 from ..results.files import FILES_URL
 from ..run_folder import RunFolder

@@ -39,7 +39,7 @@ from ..core.events import (
 from ..core.lifecycle import BOUGHT
 from ..core.model import Record, SavedFile, State
 from ..ports import Broken, NoAnswer, StillRunning
-from .failures import find_gravest
+from .gravest_error import find_gravest
 from .pool import Pool, apply_event, describe_unforeseen
 from .slots import Slot
 

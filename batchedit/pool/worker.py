@@ -20,7 +20,7 @@ from ..core.lifecycle import FINAL, REMOTE
 from ..core.model import Record, State
 from .buying import buy
 from .collecting import attempt, begin_watch
-from .failures import find_gravest
+from .gravest_error import find_gravest
 from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, list_conflict_errors, take_in_left_ids
 from .slots import Slot
 

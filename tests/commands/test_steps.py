@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.commands.plan import plan
 from batchedit.commands.step_bar import StepBar, StepLines, format_progress
 from batchedit.core.errors import InterruptedRunError

@@ -11,7 +11,7 @@ from batchedit.core.budget import GivenCap, choose_cap, compute_least_cap, expla
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
 from batchedit.ledger.money_totals import sum_money
-from batchedit.pool.switch import StopRule
+from batchedit.pool.stop_rule import StopRule
 
 PRICE = 40_000
 CAP = 400_000

@@ -23,7 +23,7 @@ NEVER_ONE = {
     "jobs/messages.py": "more than the service takes",
     "jobs/picture_rules.py": "how many times the height a width is",
     "ledger/register.py": "how long a lock is waited for",
-    "planning/remarks.py": "the ending of a verb, behind its own count",
+    "planning/sheet_warnings.py": "the ending of a verb, behind its own count",
     "review/verify.py": "more than once",
     "sandbox/schema.py": "the sandbox imports nothing of ours",
     "pool/long_waits.py": "half a minute and more",

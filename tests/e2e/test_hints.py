@@ -70,27 +70,30 @@ TABLE = {
     ("cli/settle_commands.py", "format_command('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/commands.py", "format_command('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', run, '--buy-again', _name_for_command(doubt, report), *report.room, *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', run, '--write-off', _name_for_command(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', report.folder, '--request-id', f'{_name_for_command(doubt, report)}=ID', *report.store)",
     ): "test_an_id_that_was_pasted_is_collected",
-    ("cli/show.py", "format_command('fetch', run, *report.store)"): "test_what_can_not_be_collected",
-    ("cli/show.py", "format_command('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
+    ("cli/printed_text.py", "format_command('fetch', run, *report.store)"): "test_what_can_not_be_collected",
+    (
+        "cli/printed_text.py",
+        "format_command('fetch', report.folder, *report.store)",
+    ): "test_an_id_that_was_pasted_is_collected",
     ("runcomfy/token.py", "format_command('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
-    ("cli/show.py", "format_command('template')"): "test_nobody_has_a_run_yet",
-    ("cli/show.py", "format_command('template', '--examples')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('template')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('template', '--examples')"): "test_nobody_has_a_run_yet",
     (
         "cli/source_commands.py",
         "format_command('run', folder / 'demo.csv', '--sandbox')",
     ): "test_the_help_names_commands_that_work",
-    ("cli/show.py", "format_command('run', '--help')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('run', '--help')"): "test_nobody_has_a_run_yet",
     ("cli/config_file.py", "format_command(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
     ("cli/review_commands.py", "format_command('review', page.run)"): "test_from_the_gallery_to_the_delivery",
     ("cli/review_commands.py", "format_command('review', delivered.run)"): "test_from_the_gallery_to_the_delivery",
@@ -182,7 +185,7 @@ TABLE = {
         "format_command('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('gallery', shorten_path(run))",
     ): "test_where_the_pictures_of_a_canary_are_looked_at",
     (

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.commands.quote_to_confirm import Quote
 from batchedit.commands.retry import RetryRequest, retry
 from batchedit.commands.trust import BELIEVED_SETTINGS

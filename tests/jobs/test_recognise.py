@@ -12,8 +12,8 @@ from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Expander, expand_all
 from batchedit.jobs.recipe import Recipe
 from batchedit.jobs.recognise import recognise
-from batchedit.manifest.platforms import find_platform
 from batchedit.manifest.read import open_manifest
+from batchedit.manifest.shop_column_names import find_platform
 from tests.manifest.test_excel import LINK, SCHEMA
 
 AIRTABLE = '"mug.jpg (https://v5.airtableusercontent.com/v3/u/1/abc/m),b.jpg (https://v5.airtableusercontent.com/v3/u/1/def/b)"'

@@ -23,7 +23,7 @@ from PIL import Image
 from batchedit.core.errors import ManifestError, UsageError
 from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.manifest.excel import UnknownFormatError, apply_number_format
+from batchedit.manifest.number_formats import UnknownFormatError, apply_number_format
 from batchedit.manifest.read import Manifest, open_manifest, reopen_manifest
 from batchedit.manifest.rows import Row
 

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
 from batchedit.manifest import csvfile
-from batchedit.manifest.excel import apply_number_format
+from batchedit.manifest.number_formats import apply_number_format
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
 from tests.support.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.core.events import Accepted, Declined, Event
 from batchedit.core.model import Handle, Kind, Problem, Record
 from batchedit.pool.long_waits import AGAIN_SECONDS, LONG_SECONDS, LongWaits, Wait, format_wait

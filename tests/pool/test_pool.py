@@ -23,7 +23,7 @@ from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
-from batchedit.pool.switch import PAUSED, StopRule
+from batchedit.pool.stop_rule import PAUSED, StopRule
 from batchedit.pool.worker import run_all
 from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.commands.quote_to_confirm import Quote
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.bought_from import BoughtFrom

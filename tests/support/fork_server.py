@@ -119,9 +119,9 @@ def serve() -> None:
 
     import batchedit.cli.app
     import batchedit.cli.detached
-    import batchedit.cli.host
-    import batchedit.cli.show
+    import batchedit.cli.printed_text
     import batchedit.cli.stdin
+    import batchedit.cli.terminal
     import batchedit.commands.launch
     import batchedit.commands.offer_and_carry_out  # noqa: F401
 

@@ -39,9 +39,9 @@ import trio.testing
 from hypothesis import register_random
 
 import batchedit.cli.app
-import batchedit.cli.show
+import batchedit.cli.printed_text
 import batchedit.commands.offer_and_carry_out
-from batchedit.cli import host, main
+from batchedit.cli import main, terminal
 from batchedit.commands import purchase_stages
 from batchedit.commands.quote_to_confirm import Quote
 from batchedit.core.events import Accepted
@@ -59,7 +59,7 @@ START = 1_800_000_000.0
 TRIP = 0.01
 BETWEEN = 60.0
 """Seconds of the service's clock: half a call, and between two commands."""
-_RUN, _TERMINAL = anyio.run, host.Terminal
+_RUN, _TERMINAL = anyio.run, terminal.Terminal
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TRANSACTION = SqliteCheckpoint.transaction
 _WRITE = SqliteCheckpoint._write
@@ -270,7 +270,7 @@ class _Process:
                 (anyio, "run", jumping),
                 (anyio.to_thread, "run_sync", _here),
                 (anyio, "open_signal_receiver", _no_signals),
-                (host, "Terminal", Asked),
+                (terminal, "Terminal", Asked),
                 (SqliteCheckpoint, "transaction", transaction),
                 (SqliteCheckpoint, "_write", write),
                 (gc, "freeze", lambda: None),

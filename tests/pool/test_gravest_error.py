@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchedit.core.errors import BatcheditError, CheckpointError, OutputError, TokenError
-from batchedit.pool.failures import find_gravest
+from batchedit.pool.gravest_error import find_gravest
 
 CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDivisionError("a defect")
 

@@ -28,7 +28,7 @@ from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
 from .notices import describe_start, describe_waiting_canary, make_picture_loader
-from .show import format_question, format_quote
+from .printed_text import format_question, format_quote
 from .streams import fold, get_bar_stream, get_terminal_columns, keep_lines_whole
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..jobs.recipe import SIZE_FIELDS
 from ..manifest.nearest import normalize_name
-from ..manifest.platforms import ID_WORDS, IMAGE_WORDS, PROMPT_WORDS, TEXT_WORDS, TITLE_WORDS
+from ..manifest.shop_column_names import ID_WORDS, IMAGE_WORDS, PROMPT_WORDS, TEXT_WORDS, TITLE_WORDS
 
 NEW_MANIFEST_COLUMNS = ("sku", "image", "prompt")
 """The first columns of every new manifest."""
