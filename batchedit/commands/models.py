@@ -14,7 +14,7 @@ from ..manifest.nearest import find_nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import list_built_in, load_model
 from ..runcomfy.client import Client
-from ..runcomfy.submit_codec import ModelEntry
+from ..runcomfy.submit_reply import ModelEntry
 from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host

@@ -1,4 +1,4 @@
-"""The I/O around the codecs: sends what ``submit_codec`` built, returns what it and ``poll_codec`` read.
+"""The I/O around the codecs: sends what ``submit_reply`` built, returns what it and ``poll_reply`` read.
 
 One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``transport``). All
 other calls are free and are retried, within attempt and time caps.
@@ -27,12 +27,12 @@ from ..core.inline_pictures import InlinePictures
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent
-from . import poll_codec
-from . import submit_codec as wire
+from . import poll_reply as poll_codec
+from . import submit_reply as wire
 from .ids import find_id, parse_request_id
 from .image_shape import ImageShapeProbe
 from .outputs import read_embedded
-from .reply import NOT_YOURS, clean
+from .reply_body import NOT_YOURS, clean
 from .transport import Silence, Transport
 from .urls import Addresses, check_base_url
 

@@ -12,7 +12,7 @@ from batchedit.jobs.schema import compile_schema
 from batchedit.manifest.rows import Row
 from batchedit.runcomfy.catalogue import list_built_in, load_model
 from batchedit.runcomfy.dialect import read_dialect
-from batchedit.runcomfy.submit_codec import ImageShape, submit_body
+from batchedit.runcomfy.submit_reply import ImageShape, submit_body
 
 URI = {"type": "string", "format": "image_uri"}
 LINK = "https://x.example/1.png"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchedit.core.events import Completed
 from batchedit.ports import NoAnswer, StillRunning
-from batchedit.runcomfy import poll_codec as looks
+from batchedit.runcomfy import poll_reply as looks
 from batchedit.runcomfy.outputs import read_embedded, read_outputs
 
 LINK = "https://cdn.runcomfy.net/a.png"

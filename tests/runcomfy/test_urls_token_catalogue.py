@@ -14,7 +14,7 @@ from batchedit.files.allowlist import HostAllowlist
 from batchedit.runcomfy import urls
 from batchedit.runcomfy.catalogue import DEFAULT_MODEL, list_built_in, load_model
 from batchedit.runcomfy.image_shape import ImageShapeProbe
-from batchedit.runcomfy.submit_codec import ImageShape
+from batchedit.runcomfy.submit_reply import ImageShape
 from batchedit.runcomfy.token import MAC_FILE, VARIABLES, VENDOR_FILE, find_token
 from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url, may_use
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Kind, Output, Problem
 from batchedit.ports import NoAnswer, StillRunning
-from batchedit.runcomfy import poll_codec as looks
-from batchedit.runcomfy import submit_codec as wire
+from batchedit.runcomfy import poll_reply as looks
+from batchedit.runcomfy import submit_reply as wire
 from batchedit.runcomfy.catalogue import load_model
-from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, read_retry_after
-from batchedit.runcomfy.submit_codec import ImageShape
+from batchedit.runcomfy.reply_body import LONGEST, LONGEST_WAIT, clean, parse_reply, read_retry_after
+from batchedit.runcomfy.submit_reply import ImageShape
 from batchedit.runcomfy.urls import Addresses
 
 NOW = 1_000_000.0

@@ -1,4 +1,4 @@
-"""The codec: a job to the body of a POST, a reply to an event. The one place that knows JSON shapes and error codes.
+"""The codec of a purchase: what a reply to its POST means, and the body that is sent. The one place that knows both shapes.
 
 Pure: no socket, no clock (``now`` is an argument), and no reply makes it raise. ``read_submit`` is the table that
 decides what happens to money:
@@ -21,7 +21,7 @@ decides what happens to money:
 A code has its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code means
 [seen], a 5xx and a 5xxxxx code show nothing certain. Below 500 the API's own listed code is believed before the HTTP
 status, which a gateway may have put there [docs]. Everything that is not surely "not accepted" is Lost. Replies about a
-bought job are read in poll_codec.py.
+bought job are read in poll_reply.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ..core.model import Handle, Kind, Problem
 from ..core.money import MICRO, format_usd, read_json_usd
 from .dialect import read_dialect
 from .ids import find_id, parse_request_id
-from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, read_retry_after
+from .reply_body import ErrorCode, ReplyBody, blot, clean, parse_reply, read_retry_after
 
 KEPT = 4096
 """Bytes of an answer in doubt that are kept, head and body."""

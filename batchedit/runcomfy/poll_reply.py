@@ -15,8 +15,8 @@ from ..core.money import read_json_usd
 from ..ports import CancelReply, NoAnswer, PollReply, StillRunning
 from .ids import parse_request_id
 from .outputs import describe_keys, read_outputs
-from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, read_retry_after
-from .submit_codec import Headers
+from .reply_body import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, read_retry_after
+from .submit_reply import Headers
 
 QUEUED = frozenset({"in_queue", "pending", "waiting"})  # [page], then [seen]
 RUNNING = frozenset({"in_progress", "processing", "starting"})
