@@ -8,7 +8,7 @@ from batchedit.commands.draft_messages import remove_cli_hints
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("export RUNCOMFY_API_TOKEN=…  (keys are in your profile), or once for all: batchedit login", ""),
         ("to go on with it: batchedit run outputs/m --max-cost 0.12", ""),
@@ -23,5 +23,5 @@ from batchedit.commands.draft_messages import remove_cli_hints
         ("the same command goes on later", "it can be gone on with later"),
     ],
 )
-def test_a_page_named_commands_for_a_shell(text: str, said: str) -> None:
-    assert remove_cli_hints(text) == said
+def test_a_page_named_commands_for_a_shell(text: str, message: str) -> None:
+    assert remove_cli_hints(text) == message

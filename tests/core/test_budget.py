@@ -109,11 +109,11 @@ def test_the_cap_that_is_named_suffices_and_a_lower_one_does_not(money: Money, j
 @pytest.mark.parametrize("state", [State.FETCHED, State.DONE])
 def test_a_price_is_proved_by_a_cost_that_was_told(state: State) -> None:
     """Not by a job that is over: its cost may come later, and be another (charged $2.25 of --max-cost 1)."""
-    told, guessed = (1, PRICE, 0, 0, 0), (1, PRICE, 0, 1, PRICE)
-    assert sum_money({state: told}, CAP, 0).settled
+    reported, guessed = (1, PRICE, 0, 0, 0), (1, PRICE, 0, 1, PRICE)
+    assert sum_money({state: reported}, CAP, 0).settled
     assert not sum_money({state: guessed}, CAP, 0).settled
     assert sum_money({state: guessed}, CAP, 0, believes_estimate=True).settled
-    assert not sum_money({State.FAILED: told, State.UNCOLLECTED: told}, CAP, 0).settled
+    assert not sum_money({State.FAILED: reported, State.UNCOLLECTED: reported}, CAP, 0).settled
 
 
 def test_a_picture_of_another_run_proves_no_price() -> None:
@@ -130,7 +130,7 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
 
 
 @pytest.mark.parametrize(
-    ("money", "told"),
+    ("money", "message"),
     [
         (Money(spent=PRICE), "the budget is used up: $0.04 spent"),
         (
@@ -149,8 +149,8 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
     ],
     ids=["no cap", "settled", "nothing reserved", "nothing spent", "unproven"],
 )
-def test_a_refusal_says_what_the_money_went_to(money: Money, told: str) -> None:
-    assert explain_budget_refusal(money) == told
+def test_a_refusal_says_what_the_money_went_to(money: Money, message: str) -> None:
+    assert explain_budget_refusal(money) == message
 
 
 @pytest.mark.parametrize(

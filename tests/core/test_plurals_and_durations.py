@@ -34,7 +34,7 @@ NEVER_ONE = {
 def test_what_reads_as_one_is_one() -> None:
     assert [pluralize(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
     assert [pluralize(count, "row is", "rows are") for count in (1, 2)] == ["1 row is", "2 rows are"]
-    assert [pluralize_text(shown, "POST") for shown in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
+    assert [pluralize_text(number, "POST") for number in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
 
 
 def test_a_service_that_took_one_job_at_once_took_1_jobs() -> None:
@@ -48,9 +48,9 @@ def counted(tree: ast.AST, decided: bool = False) -> Iterator[tuple[int, str]]:
     for node in ast.iter_child_nodes(tree):
         asks = decided or (isinstance(node, ast.IfExp) and "1" in ast.unparse(node.test))
         if isinstance(node, ast.JoinedStr) and not asks:
-            for told, behind in zip(node.values, node.values[1:], strict=False):
-                if isinstance(told, ast.FormattedValue) and isinstance(behind, ast.Constant):
-                    name = ast.unparse(told.value)
+            for value, behind in zip(node.values, node.values[1:], strict=False):
+                if isinstance(value, ast.FormattedValue) and isinstance(behind, ast.Constant):
+                    name = ast.unparse(value.value)
                     fixed = name.strip("_").isupper() or name.startswith("pluralize(")
                     if COUNTED.match(str(behind.value)) and not fixed:
                         yield node.lineno, name
@@ -58,10 +58,10 @@ def counted(tree: ast.AST, decided: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def test_a_text_counted_without_asking_whether_it_is_one() -> None:
-    found = [
+    uncounted = [
         f"{path.relative_to(PACKAGE)}:{line} {name}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).as_posix() not in NEVER_ONE
         for line, name in counted(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, f"core.plurals_and_durations.pluralize decides between one and many: {found}"
+    assert not uncounted, f"core.plurals_and_durations.pluralize decides between one and many: {uncounted}"

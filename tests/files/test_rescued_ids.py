@@ -67,22 +67,22 @@ def put_aside(objects: Objects, record: Record, event: Accepted = LATE) -> None:
 
 
 def take_in(checkpoint: SqliteCheckpoint, objects: Objects) -> tuple[list[int], list[str]]:
-    told: list[str] = []
-    taken = take_in_objects(checkpoint, objects, RunFolder(checkpoint.path.parent), told.append)
-    return [record.id for record in taken], told
+    messages: list[str] = []
+    taken = take_in_objects(checkpoint, objects, RunFolder(checkpoint.path.parent), messages.append)
+    return [record.id for record in taken], messages
 
 
 def findings(checkpoint: SqliteCheckpoint) -> str:
-    found = audit(checkpoint, checkpoint.path.parent, Form(FormKind.CSV, header_row=1)).findings
-    return "; ".join(f"{one.job}: {one.problem}" for one in found)
+    problems = audit(checkpoint, checkpoint.path.parent, Form(FormKind.CSV, header_row=1)).findings
+    return "; ".join(f"{one.job}: {one.problem}" for one in problems)
 
 
 def test_an_id_that_lies_there_ends_the_doubt_once(checkpoint: SqliteCheckpoint, objects: Objects) -> None:
     put_aside(objects, play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM)))
     assert has_unread(objects)
     assert take_in(checkpoint, objects) == ([1], [])
-    found = checkpoint.records("id = 1")[0]
-    assert (found.state, found.handle) == (State.WAITING, LATE.handle)
+    record = checkpoint.records("id = 1")[0]
+    assert (record.state, record.handle) == (State.WAITING, LATE.handle)
     assert not has_unread(objects)
     assert take_in(checkpoint, objects) == ([], [])
     assert findings(checkpoint) == ""
@@ -122,10 +122,10 @@ def test_the_id_of_a_purchase_does_not_end_the_doubt_about_the_next_one(
     """The second may have been bought as well: a person decides about it."""
     put_aside(objects, play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM)))
     play(checkpoint, 1, Released(3.0, "a person"), Reserved(4.0, 10), Lost(5.0, PROBLEM))
-    taken, (told,) = take_in(checkpoint, objects)
+    taken, (message,) = take_in(checkpoint, objects)
     assert (taken, checkpoint.records("id = 1")[0].state) == ([], State.IN_DOUBT)
-    assert "req-late" in told
-    assert "rescued/1-" in told
+    assert "req-late" in message
+    assert "rescued/1-" in message
     assert "req-late" in findings(checkpoint)
     assert take_in(checkpoint, objects) == ([], []), "it is told once"
 
@@ -133,8 +133,8 @@ def test_the_id_of_a_purchase_does_not_end_the_doubt_about_the_next_one(
 def test_an_id_that_contradicts_the_ledger_is_told_and_kept(checkpoint: SqliteCheckpoint, objects: Objects) -> None:
     bought = play(checkpoint, 1, Reserved(1.0, 10), Accepted(2.0, Handle("req-1")))
     put_aside(objects, bought)
-    taken, (told,) = take_in(checkpoint, objects)
-    assert (taken, "job-1 as waiting" in told) == ([], True)
+    taken, (message,) = take_in(checkpoint, objects)
+    assert (taken, "job-1 as waiting" in message) == ([], True)
     assert checkpoint.records("id = 1")[0].handle == Handle("req-1")
     assert "req-late" in findings(checkpoint)
 
@@ -145,8 +145,8 @@ def test_an_id_of_another_store_that_keeps_its_pictures_there_was_taken_for_this
     """Both have a run of this name, made from one sheet: the job's number and key are the same. That run never got its id."""
     doubt = play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM))
     put(objects, *as_object(doubt, LATE, "another-store/7"))
-    taken, (told,) = take_in(checkpoint, objects)
-    assert (taken, "another run" in told) == ([], True)
+    taken, (message,) = take_in(checkpoint, objects)
+    assert (taken, "another run" in message) == ([], True)
     assert checkpoint.records("id = 1")[0].state is State.IN_DOUBT
     assert has_unread(objects), "its own workers look for it"
 
@@ -199,9 +199,9 @@ def test_what_is_no_id_as_batchedit_keeps_it_is_told_and_left(
 ) -> None:
     """Whoever may write into the bucket may have put it there. It ends no worker."""
     doubt = play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM))
-    told = json.loads(as_object(doubt, LATE)[1])
-    (told["handle"] if name == "request_id" else told)[name] = value
-    put(objects, "1-0.json", json.dumps(told).encode())
+    payload = json.loads(as_object(doubt, LATE)[1])
+    (payload["handle"] if name == "request_id" else payload)[name] = value
+    put(objects, "1-0.json", json.dumps(payload).encode())
     taken, (warning,) = take_in(checkpoint, objects)
     assert (taken, "no id of a bought job" in warning) == ([], True)
     assert checkpoint.records("id = 1")[0].state is State.IN_DOUBT
@@ -212,18 +212,18 @@ def test_what_is_no_id_as_batchedit_keeps_it_is_told_and_left(
 def test_a_damaged_object_is_told_and_left(checkpoint: SqliteCheckpoint, objects: Objects, content: bytes) -> None:
     put(objects, "1-0.json", content)
     put_aside(objects, play(checkpoint, 2, Reserved(1.0, 10), Lost(2.0, PROBLEM)))
-    taken, told = take_in(checkpoint, objects)
-    assert (taken, len(told)) == ([2], 1), "the others are taken in"
+    taken, messages = take_in(checkpoint, objects)
+    assert (taken, len(messages)) == ([2], 1), "the others are taken in"
 
 
 def test_a_link_that_can_be_none_is_left_out(checkpoint: SqliteCheckpoint) -> None:
     doubt = play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM))
-    told = json.loads(as_object(doubt, LATE)[1])
+    payload = json.loads(as_object(doubt, LATE)[1])
     for link in (7, "https://x.example/\n", "x" * 3000):
-        told["handle"]["status_url"] = link
-        found = read_object(json.dumps(told).encode())
-        assert found is not None
-        assert found.event.handle == Handle("req-late")
+        payload["handle"]["status_url"] = link
+        rescued = read_object(json.dumps(payload).encode())
+        assert rescued is not None
+        assert rescued.event.handle == Handle("req-late")
 
 
 # --- putting them there ---

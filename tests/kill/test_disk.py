@@ -37,9 +37,9 @@ QUICK = SandboxConfig(latency="0", plain_files=20_000)
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -293,12 +293,12 @@ def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeyp
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
-    found = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
-    intake = Intake.begin(found)
+    new_checkpoint = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
+    intake = Intake.begin(new_checkpoint)
     intake.add([make_line(n) for n in range(1, 4)])
     intake.commit("f")
-    yield found
-    found.close()
+    yield new_checkpoint
+    new_checkpoint.close()
 
 
 EVENT = Accepted(12.5, Handle("req-1", "https://a", "https://b", "https://c"))

@@ -180,9 +180,9 @@ def test_a_line_that_no_run_wrote_ended_every_command(checkpoint: SqliteCheckpoi
     """Text in the place of a number was an error of the database's, and no command could be typed any more."""
     put_aside(checkpoint, 1, "req-1")
     side = checkpoint.path.parent / NAME
-    told = json.loads(side.read_text())
-    (told["handle"] if name == "request_id" else told)[name] = value
-    side.write_text(f"{json.dumps(told)}\n[]\n7\n")
+    payload = json.loads(side.read_text())
+    (payload["handle"] if name == "request_id" else payload)[name] = value
+    side.write_text(f"{json.dumps(payload)}\n[]\n7\n")
     put_aside(checkpoint, 2, "req-2")
     assert take_in(checkpoint) == (1, [])
     assert [checkpoint.records("id = ?", (job,))[0].state for job in (1, 2)] == [State.PLANNED, State.WAITING]
@@ -207,12 +207,12 @@ def test_who_looked_at_a_received_folder_waited_for_ever_for_a_pipe(
     tmp_path: Path, name: str, put_there: Callable[[Path], None]
 ) -> None:
     put_there(tmp_path / name)
-    found: list[RescuedId] = []
-    reader = threading.Thread(target=lambda: found.extend(read_kept_ids(tmp_path)), daemon=True)
+    rescued: list[RescuedId] = []
+    reader = threading.Thread(target=lambda: rescued.extend(read_kept_ids(tmp_path)), daemon=True)
     reader.start()
     reader.join(10)
     assert not reader.is_alive()
-    assert found == []
+    assert rescued == []
 
 
 def test_a_line_without_an_end_fills_no_memory(tmp_path: Path) -> None:
@@ -233,8 +233,8 @@ def write(folder: Path, job: int) -> None:
     rescue(folder, job, bytes(16), Accepted(9.0, Handle(f"req-{job}")))
 
 
-def jobs(found: Iterator[RescuedId]) -> list[int]:
-    return sorted(job for job, *_ in found)
+def jobs(rescued: Iterator[RescuedId]) -> list[int]:
+    return sorted(job for job, *_ in rescued)
 
 
 def test_an_id_that_another_worker_writes_while_one_takes_in_is_not_lost(tmp_path: Path) -> None:
@@ -309,8 +309,8 @@ def test_a_machine_that_lost_power_might_have_kept_the_line_and_forgotten_the_fi
 
 
 def test_a_handle_of_an_id_alone_is_one_and_what_is_no_handle_is_none() -> None:
-    told = {"job": 1, "key": bytes(16).hex(), "at": 1.0}
-    found = read_object(json.dumps(told | {"handle": {"request_id": "req-1"}}).encode())
-    assert found is not None
-    assert found.event.handle == Handle("req-1")
-    assert [read_object(json.dumps(told | {"handle": no}).encode()) for no in ("x", ["x"], None, {})] == [None] * 4
+    payload = {"job": 1, "key": bytes(16).hex(), "at": 1.0}
+    rescued = read_object(json.dumps(payload | {"handle": {"request_id": "req-1"}}).encode())
+    assert rescued is not None
+    assert rescued.event.handle == Handle("req-1")
+    assert [read_object(json.dumps(payload | {"handle": no}).encode()) for no in ("x", ["x"], None, {})] == [None] * 4

@@ -11,7 +11,7 @@ CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDi
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "gravest"),
     [
         ([TOKEN, CHECKPOINT, DEFECT], CHECKPOINT),
         ([DEFECT, TOKEN], TOKEN),
@@ -20,8 +20,8 @@ CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDi
     ],
     ids=["checkpoint first", "one of ours before a defect", "however deep", "a defect alone"],
 )
-def test_the_gravest_is_told(raised: list[Exception], told: Exception) -> None:
-    assert find_gravest(ExceptionGroup("tasks", raised)) is told
+def test_the_gravest_is_told(raised: list[Exception], gravest: Exception) -> None:
+    assert find_gravest(ExceptionGroup("tasks", raised)) is gravest
 
 
 def test_of_two_that_are_as_grave_the_first_is_told() -> None:

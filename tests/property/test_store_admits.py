@@ -57,5 +57,5 @@ def test_the_store_admits_what_policy_admits(asked: list[tuple[Money, int]]) -> 
         strict=True,
     )  # fmt: skip
     with psycopg.connect(shared_store(), autocommit=True) as connection:
-        found = [admitted for (admitted,) in connection.execute(ASK, [list(column) for column in columns])]
-    assert found == [may_reserve(money, price) for money, price in asked]
+        verdicts = [admitted for (admitted,) in connection.execute(ASK, [list(column) for column in columns])]
+    assert verdicts == [may_reserve(money, price) for money, price in asked]

@@ -19,7 +19,7 @@ LINK = "https://x.example/1.png"
 
 
 @pytest.mark.parametrize(
-    ("told", "read"),
+    ("vendor_rule", "read"),
     [
         ({"type": "float", "default": None}, {"type": "number"}),
         ({"type": ["int", "null"]}, {"type": ["integer", "null"]}),
@@ -37,9 +37,9 @@ LINK = "https://x.example/1.png"
         ({"type": "string", "default": ""}, {"type": "string", "default": ""}),
     ],
 )
-def test_what_differs_from_json_schema(told: dict[str, Any], read: dict[str, Any]) -> None:
-    found = read_dialect({"type": "object", "properties": {"field": told}})
-    assert found == {"type": "object", "properties": {"field": read}}
+def test_what_differs_from_json_schema(vendor_rule: dict[str, Any], read: dict[str, Any]) -> None:
+    translated = read_dialect({"type": "object", "properties": {"field": vendor_rule}})
+    assert translated == {"type": "object", "properties": {"field": read}}
 
 
 @pytest.mark.parametrize(

@@ -412,7 +412,7 @@ def test_each_answer_has_a_sentence_of_its_own(status, payload, sentence):
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("link", "kept"),
     [
         ("https://h/" + "x" * 2038, True),
         ("https://h/" + "x" * 2039, False),
@@ -421,10 +421,10 @@ def test_each_answer_has_a_sentence_of_its_own(status, payload, sentence):
     ],
     ids=["2048", "2049", "unprintable", "none"],
 )
-def test_a_link_that_nobody_could_follow_is_left_out_and_the_id_is_kept(told, kept):
+def test_a_link_that_nobody_could_follow_is_left_out_and_the_id_is_kept(link, kept):
     names = ("status_url", "result_url", "cancel_url")
-    event = submit(200, {"request_id": "r1"} | dict.fromkeys(names, told))
-    assert event == Accepted(NOW, Handle("r1", **(dict.fromkeys(names, told) if kept else {})))
+    event = submit(200, {"request_id": "r1"} | dict.fromkeys(names, link))
+    assert event == Accepted(NOW, Handle("r1", **(dict.fromkeys(names, link) if kept else {})))
 
 
 def test_what_came_in_another_encoding_is_kept_as_text_and_nothing_as_nothing():
@@ -453,9 +453,9 @@ def test_half_a_letter_in_a_header_does_not_lose_the_doubt_that_it_came_with():
 
 
 def test_503_is_known_by_its_retry_after_only():
-    told = submit(503, b"<html>", retry_after="30")
-    assert isinstance(told, Declined)
-    assert (told.problem.kind, told.due_at) == (Kind.THROTTLED, NOW + 30)
+    event = submit(503, b"<html>", retry_after="30")
+    assert isinstance(event, Declined)
+    assert (event.problem.kind, event.due_at) == (Kind.THROTTLED, NOW + 30)
     assert isinstance(submit(503, b"<html>", retry_after="soon"), Lost)
     assert isinstance(submit(502, b"<html>", retry_after="30"), Lost)
     assert isinstance(submit(504, b"<html>", retry_after="30"), Lost), "a job that is being made, bought a second time"
@@ -470,7 +470,7 @@ def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("header", "seconds"),
     [
         ("7", 7.0),
         (" 7 ", 7.0),
@@ -487,9 +487,9 @@ def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
         ("Mon, 99 Foo 20000 99:99:99 GMT", None),
     ],
 )
-def test_retry_after(told, seconds):
-    assert read_retry_after({"retry-after": told}, NOW) == seconds
-    event = submit(429, b"", retry_after=told)
+def test_retry_after(header, seconds):
+    assert read_retry_after({"retry-after": header}, NOW) == seconds
+    event = submit(429, b"", retry_after=header)
     assert isinstance(event, Declined)
     assert event.due_at == (0.0 if seconds is None else NOW + seconds)
 
@@ -531,7 +531,7 @@ def test_a_message_is_one_bounded_clean_line():
 
 
 @pytest.mark.parametrize(
-    ("secret", "text", "shown"),
+    ("secret", "text", "cleaned"),
     [
         ("t", "Insufficient account balance, don't retry", "Insufficient account balance, don't retry"),
         ("t", "Authorization: Bearer t", "Authorization: Bearer [token]"),
@@ -541,15 +541,15 @@ def test_a_message_is_one_bounded_clean_line():
         ("longer-8", "xlonger-8x", "x[token]x"),
     ],
 )
-def test_a_short_token_was_taken_out_of_every_word(secret: str, text: str, shown: str) -> None:
-    assert clean(text, secret) == shown
+def test_a_short_token_was_taken_out_of_every_word(secret: str, text: str, cleaned: str) -> None:
+    assert clean(text, secret) == cleaned
 
 
 def test_the_token_is_blotted_out_even_where_the_text_is_cut():
     token = "tok-" + "s" * 400
-    said = wire.read_submit(401, {}, body({"message": "x" * 250 + token}), NOW, secret=token)
-    assert isinstance(said, Declined)
-    assert "tok-" not in said.problem.message
+    event = wire.read_submit(401, {}, body({"message": "x" * 250 + token}), NOW, secret=token)
+    assert isinstance(event, Declined)
+    assert "tok-" not in event.problem.message
     assert clean("header was 'Authorization: Bearer abcdefgh12345'") == "header was 'Authorization: [token]'"
 
 
@@ -751,11 +751,17 @@ def test_cancel(name):
 
 
 def test_the_catalogues_entry():
-    told = {"model_id": "a/b", "display_name": "A", "base_price_usd": 0.04, "price_unit": "image", "pricing_note": None}
+    payload = {
+        "model_id": "a/b",
+        "display_name": "A",
+        "base_price_usd": 0.04,
+        "price_unit": "image",
+        "pricing_note": None,
+    }
     entry = wire.ModelEntry("a/b", "A", 40_000, "image")
-    assert wire.read_model(200, body(told)) == entry
-    assert wire.read_model(200, body(told | {"base_price_usd": "?"})) == wire.ModelEntry("a/b", "A", None, "image")
-    noted = wire.read_model(200, body(told | {"pricing_note": "twice as much at night"}))
+    assert wire.read_model(200, body(payload)) == entry
+    assert wire.read_model(200, body(payload | {"base_price_usd": "?"})) == wire.ModelEntry("a/b", "A", None, "image")
+    noted = wire.read_model(200, body(payload | {"pricing_note": "twice as much at night"}))
     assert noted is not None
     assert noted.pricing_note == "twice as much at night"
 

@@ -41,18 +41,18 @@ def bucket() -> seaweed.SeaweedServer:
 
 @pytest.fixture(scope="module")
 def fork_server(bucket: seaweed.SeaweedServer) -> Iterator[ForkServer]:
-    found = ForkServer(**bucket.environment())
-    yield found
-    found.close()
+    server = ForkServer(**bucket.environment())
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A PostgreSQL that a test may stop."""
-    found = Server()
-    yield found
+    new_server = Server()
+    yield new_server
     with suppress(CalledProcessError):
-        found.stop()
+        new_server.stop()
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def doubtful(tmp_path: Path, fork_server: ForkServer) -> Iterator[Team]:
 def records(it: Team, *jobs: int) -> list[Record]:
     ((run, model),) = it.sql("SELECT id, model FROM batchedit.run")
     with closing(PostgresLedger(it.url, run, model, it.folder)) as ledger:
-        return [found for job in jobs if (found := ledger.record(job)) is not None]
+        return [record for job in jobs if (record := ledger.record(job)) is not None]
 
 
 def put(it: Team, record: Record, request_id: str) -> None:
@@ -200,8 +200,8 @@ def test_an_id_of_no_job_there_and_one_that_no_database_holds_end_no_worker(doub
     put(it, doubt._replace(id=77), "of-another-run")
     put(it, doubt._replace(submitted_at=1.0), "of-another\0purchase")
     put(it, doubt, lost)
-    told = it.run("work", "--until-idle").stderr
-    assert "of-another-run" in told
+    errors = it.run("work", "--until-idle").stderr
+    assert "of-another-run" in errors
     assert it.count_states() == {"done": JOBS}
     assert len(it.sql("SELECT 1 FROM batchedit.orphan")) == 1
 
@@ -242,9 +242,9 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
         return
     assert not notes.told
     ((_, content),) = list_unread(objects)
-    found = read_object(content)
-    assert found is not None
-    assert (found.job, found.event.handle, found.submitted_at) == (1, Handle("req-1"), 1.0)
+    rescued = read_object(content)
+    assert rescued is not None
+    assert (rescued.job, rescued.event.handle, rescued.submitted_at) == (1, Handle("req-1"), 1.0)
 
 
 class Messages:
