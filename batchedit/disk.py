@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from .core.errors import OutputError
-from .core.typed import quote_word
+from .core.shell_commands import quote_word
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS

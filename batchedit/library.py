@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from .commands.quote import Quote
+    from .commands.quote_to_confirm import Quote
     from .core.model import Money
     from .core.steps import ProgressCallback
     from .planning.plan import Plan
@@ -135,7 +135,7 @@ class RunResult:
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns after them."""
         from .commands.kept_settings import load_kept_settings  # noqa: PLC0415
-        from .commands.play import is_play  # noqa: PLC0415
+        from .commands.play_money import is_play  # noqa: PLC0415
         from .ledger.opening import open_for_reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .results.files import read_outcomes  # noqa: PLC0415
@@ -380,7 +380,7 @@ class _Host:
 
     async def confirm(self, quote: Quote) -> None:
         """Calling ``run`` confirms the purchase, as ``--yes`` does, unless something turned out worse than it was quoted."""
-        from .commands.quote import find_objection  # noqa: PLC0415 - as above
+        from .commands.quote_to_confirm import find_objection  # noqa: PLC0415 - as above
 
         if (error := find_objection(quote)) is not None:
             raise error

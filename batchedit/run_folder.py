@@ -10,18 +10,18 @@ from io import BufferedWriter
 from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from .core.typed import format_command, quote_word
-from .core.words import pluralize
+from .core.plurals_and_durations import pluralize
+from .core.shell_commands import format_command, quote_word
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id_column
 from .ledger.book import Book
-from .ledger.facts import read_fact
 from .ledger.lock import BUYING
 from .ledger.opening import is_blank_checkpoint, open_for_reading
 from .ledger.register import CHECKPOINT, Register, is_run
-from .ledger.rescue import NAME as ACCEPTED_FILE
-from .ledger.rescue import TAKING, count_lines
+from .ledger.rescue_file import NAME as ACCEPTED_FILE
+from .ledger.rescue_file import TAKING, count_lines
 from .ledger.review_file import NAME as REVIEW_FILE
+from .ledger.run_facts import read_fact
 from .ledger.values import STAGED
 from .manifest.nearest import find_nearest
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest

@@ -21,12 +21,12 @@ JOBS, SLOTS = 1000, 40
 def queue_lengths(jobs: list[dict[str, Any]]) -> list[int]:
     """Jobs in the service's queue just after each accept, in order."""
     moments = [(job["accepted_at"], 0, 1) for job in jobs] + [(job["started_at"], 1, -1) for job in jobs]
-    waiting, found = 0, []
+    waiting, lengths = 0, []
     for _, begins, change in sorted(moments):
         waiting += change
         if not begins:
-            found.append(waiting)
-    return found
+            lengths.append(waiting)
+    return lengths
 
 
 def once(seed: int, jobs: int) -> dict[str, Any]:
@@ -37,10 +37,10 @@ def once(seed: int, jobs: int) -> dict[str, Any]:
         ) as service,
     ):
         ran = buy(service, manifest(folder / "m.csv", jobs), folder / "out", "-j", "auto", "--price", "0.04")
-        told = service.ledger(full=True)
+        ledger = service.ledger(full=True)
         ended = last_file(folder / "out")
-    assert told["accepted"] == told["served"] == jobs, told["answers"]
-    mine = sorted(told["requests"], key=lambda job: job["ordinal"])
+    assert ledger["accepted"] == ledger["served"] == jobs, ledger["answers"]
+    mine = sorted(ledger["requests"], key=lambda job: job["ordinal"])
     began = mine[0]["accepted_at"]
     floor = perfect(in_order(mine), SLOTS)
     queue = queue_lengths(mine)
@@ -52,7 +52,7 @@ def once(seed: int, jobs: int) -> dict[str, Any]:
         "busy": floor / (ended - began),
         "busy_served": floor / (max(job["ended_at"] for job in mine) - began),
         "busy_settled": work / (SLOTS * (settled[1] - settled[0])),
-        "gets": told["polled"] / jobs,
+        "gets": ledger["polled"] / jobs,
         "queue_settled": max(queue[jobs // 4 :]),
         "queue_ever": max(queue),
         "cpu_ms": 1000 * ran.cpu / jobs,

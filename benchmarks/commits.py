@@ -74,8 +74,8 @@ def main() -> None:
     with scratch() as folder:
         run(*CLI, "--help", folder=folder)
         helps = [run(*CLI, "--help", folder=folder) for _ in range(5)]
-    found: dict[str, Any] = {"a_second": rates, "cpu_us": cpu, "help": [ran.seconds for ran in helps]}
-    hand_over({**found, "help_cpu": [ran.cpu for ran in helps]})
+    figures: dict[str, Any] = {"a_second": rates, "cpu_us": cpu, "help": [ran.seconds for ran in helps]}
+    hand_over({**figures, "help_cpu": [ran.cpu for ran in helps]})
 
 
 if __name__ == "__main__":

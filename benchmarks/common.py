@@ -87,8 +87,8 @@ class Sandbox:
     def ledger(self, *, full: bool = False) -> dict[str, Any]:
         """What the server saw."""
         with urlopen(f"{self.url}/_sandbox/ledger?full={int(full)}") as answer:
-            told: dict[str, Any] = json.load(answer)
-        return told
+            report: dict[str, Any] = json.load(answer)
+        return report
 
 
 @contextmanager
@@ -135,8 +135,8 @@ def scratch() -> Iterator[Path]:
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """``median (least to most)``; a single one as it is."""
-    shown = f"{median(values):,.{digits}f}"
-    return shown if len(values) == 1 else f"{shown} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+    text = f"{median(values):,.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 def machine() -> list[str]:
@@ -165,12 +165,12 @@ def _version(name: str) -> str:
         return "is not installed"
 
 
-def hand_over(found: dict[str, Any]) -> None:
+def hand_over(figures: dict[str, Any]) -> None:
     """To ``--json FILE`` where there is one, else to the screen."""
     if "--json" in sys.argv:
-        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(found, indent=1), encoding="utf-8")
+        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(figures, indent=1), encoding="utf-8")
     else:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(figures, indent=1))
 
 
 def quick() -> bool:

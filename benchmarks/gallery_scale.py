@@ -52,8 +52,8 @@ def run(quick: bool = False) -> list[Row]:
 
 def _timed(work: Any) -> tuple[float, Any]:
     began = time.perf_counter()
-    found = work()
-    return time.perf_counter() - began, found
+    result = work()
+    return time.perf_counter() - began, result
 
 
 def make_run(folder: Path, pictures: int) -> None:
@@ -100,19 +100,20 @@ def chromium() -> Iterator[Any]:
 
 def in_chromium(page: Path) -> list[Row]:
     """First paint, the first pictures on the screen, a filter, a jump to the end; the median of five new tabs."""
-    found: dict[str, list[float]] = {}
+    timings: dict[str, list[float]] = {}
     with chromium() as browser:
         for _ in range(5):
             tab = browser.new_page(viewport={"width": 1440, "height": 900})
             tab.goto(page.as_uri(), wait_until="load")
             while not tab.evaluate(_EIGHT):
                 tab.wait_for_timeout(5)
-            told = tab.evaluate(_MEASURE)
-            for name, value in told.items():
-                found.setdefault(name, []).append(value)
+            measured = tab.evaluate(_MEASURE)
+            for name, value in measured.items():
+                timings.setdefault(name, []).append(value)
             tab.close()
     return [
-        (name, f"{sorted(values)[2]:,.0f}{'' if name.startswith('cards') else ' ms'}") for name, values in found.items()
+        (name, f"{sorted(values)[2]:,.0f}{'' if name.startswith('cards') else ' ms'}")
+        for name, values in timings.items()
     ]
 
 

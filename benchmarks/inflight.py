@@ -22,17 +22,17 @@ def once(latency: str, jobs: int, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     with sandbox("--latency", latency, "--plain-files", "200000") as service:
         ran = buy(service, manifest(folder / "m.csv", jobs), folder / "out", "-j", str(jobs), "--price", "0.04")
-        told = service.ledger(full=True)
+        ledger = service.ledger(full=True)
         ended = last_file(folder / "out")
-    at = [job["accepted_at"] for job in told["requests"]]
-    floor = perfect(in_order(told["requests"]), jobs)
+    at = [job["accepted_at"] for job in ledger["requests"]]
+    floor = perfect(in_order(ledger["requests"]), jobs)
     return {
         "latency": latency,
         "floor": floor,
         "ratio": (ended - min(at)) / floor,
         "bought_in": max(at) - min(at),
-        "most": told["max_in_flight"],
-        "gets": told["polled"] / jobs,
+        "most": ledger["max_in_flight"],
+        "gets": ledger["polled"] / jobs,
         "peak": ran.peak,
         "cpu_ms": 1000 * ran.cpu / jobs,
     }

@@ -56,9 +56,9 @@ def perfect(durations: Sequence[float], at_once: int = AT_ONCE) -> float:
 
 
 def simulate(
-    durations: Sequence[float], gap: Gap, told: Lifetimes | None = None, at_once: int = AT_ONCE
+    durations: Sequence[float], gap: Gap, lifetimes: Lifetimes | None = None, at_once: int = AT_ONCE
 ) -> dict[str, float]:
-    """Run the list under a schedule; ``told`` hears of every look. Returns makespan ÷ perfect and GETs a job."""
+    """Run the list under a schedule; ``lifetimes`` hears of every look. Returns makespan ÷ perfect and GETs a job."""
     looks = 0
     end = 0.0
     waiting = iter(durations)
@@ -76,13 +76,13 @@ def simulate(
         looks += 1
         age = now - began
         if age >= seconds:
-            if told is not None:
-                told.finished(age, since=seen)
+            if lifetimes is not None:
+                lifetimes.finished(age, since=seen)
             end = now
             start(now, serial)
             continue
-        if told is not None:
-            told.censored(age, since=seen)
+        if lifetimes is not None:
+            lifetimes.censored(age, since=seen)
         heapq.heappush(events, (now + gap(age, now), serial, began, age, seconds))
     return {"ratio": end / perfect(durations, at_once), "gets": looks / len(durations)}
 
@@ -205,8 +205,8 @@ def _against_stated(rows: Sequence[dict[str, Any]]) -> list[str]:
         # Where a distribution is drawn with two counts, the figures are those of the longer list.
         here = [row for row in here if row["jobs"] == max(one["jobs"] for one in here)]
         for gets, ratio in points:
-            found = [at([row for row in here if row["schedule"] == name], gets) for name in names]
-            cells = " | ".join(f"{value:.3f}" if value else "" for value in found)
+            ratios = [at([row for row in here if row["schedule"] == name], gets) for name in names]
+            cells = " | ".join(f"{value:.3f}" if value else "" for value in ratios)
             lines.append(f"| {sigma} | {gets} | {ratio} | {cells} |")
     return lines
 

@@ -24,16 +24,16 @@ SERVICE = ("--latency", "lognormal:4,0.5", "--plain-files", "200000")
 
 def judged(service: Sandbox, ran: Ran, ended: float, jobs: int, before: dict[str, Any] | None = None) -> dict[str, Any]:
     """One client's figures. ``ended`` is when its last file was on disk, ``before`` the ledger as it found it."""
-    told = service.ledger(full=True)
+    ledger = service.ledger(full=True)
     before = before or {"accepted": 0, "served": 0, "polled": 0}
-    assert told["accepted"] - before["accepted"] == told["served"] - before["served"] == jobs, told["answers"]
-    mine = [job for job in told["requests"] if job["ordinal"] > before["accepted"]]
+    assert ledger["accepted"] - before["accepted"] == ledger["served"] - before["served"] == jobs, ledger["answers"]
+    mine = [job for job in ledger["requests"] if job["ordinal"] > before["accepted"]]
     floor = perfect(in_order(mine), AT_ONCE)
     return {
         "ratio": (ended - min(job["accepted_at"] for job in mine)) / floor,
         "floor": floor,
         "seconds": ran.seconds,
-        "gets": (told["polled"] - before["polled"]) / jobs,
+        "gets": (ledger["polled"] - before["polled"]) / jobs,
         "cpu_ms": 1000 * ran.cpu / jobs,
         "peak": ran.peak,
     }
@@ -46,14 +46,14 @@ def last_file(folder: Path) -> float:
 
 def ours(folder: Path, seed: int, jobs: int) -> dict[str, dict[str, Any]]:
     """A run that has learned nothing, and a second one over as many new rows of the same sheet."""
-    out, found, before = folder / "ours", dict[str, dict[str, Any]](), None
+    out, figures, before = folder / "ours", dict[str, dict[str, Any]](), None
     with sandbox(*SERVICE, "--seed", str(seed)) as service:
         for name, rows in (("first", jobs), ("second", 2 * jobs)):
             source = manifest(folder / "m.csv", rows)
             ran = buy(service, source, out, "-j", str(AT_ONCE), "--price", "0.04")
-            found[name] = judged(service, ran, last_file(out / "files"), jobs, before)
+            figures[name] = judged(service, ran, last_file(out / "files"), jobs, before)
             before = service.ledger()
-    return found
+    return figures
 
 
 def rival(script: str, pause: float, folder: Path, seed: int, jobs: int) -> dict[str, Any]:

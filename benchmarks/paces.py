@@ -136,15 +136,15 @@ LAWS: dict[str, Law] = {
 
 def cell(row: str, law: Law, seeds: int) -> str:
     """``median (worst)`` of a row's figures that a law of pace decides, or what ended the run."""
-    found: dict[str, list[float]] = {}
+    by_figure: dict[str, list[float]] = {}
     try:
         for seed in range(seeds):
             for figure in (WHOLE_NIGHT if row == "night" else ROWS[row])(seed, law):
                 if figure.what.startswith(("x ", "429s", "seconds until")):
-                    found.setdefault(figure.what, []).append(figure.value)
+                    by_figure.setdefault(figure.what, []).append(figure.value)
     except Exception as error:  # noqa: BLE001 - a law that never ends is a result
         return f"did not end ({type(error).__name__})"
-    return "; ".join(f"{what} {median(values):.2f} ({max(values):.2f})" for what, values in found.items())
+    return "; ".join(f"{what} {median(values):.2f} ({max(values):.2f})" for what, values in by_figure.items())
 
 
 def main() -> None:

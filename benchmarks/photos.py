@@ -33,13 +33,13 @@ PICTURES = {"cheap PNG, 200 kB": ("--plain-files", "200000"), **{kind: ("--photo
 
 def decode_ms(data: bytes) -> float:
     """CPU of one decode, in ms."""
-    found = []
+    times = []
     for _ in range(20):
         began = time.process_time()
         with Image.open(BytesIO(data)) as picture:
             picture.load()
-        found.append(1000 * (time.process_time() - began))
-    return median(found)
+        times.append(1000 * (time.process_time() - began))
+    return median(times)
 
 
 def measure(name: str, jobs: int, folder: Path) -> dict[str, Any]:

@@ -65,12 +65,12 @@ def _curves(panel: Any, rows: Rows) -> None:
 
 
 def _measured(panel: Any, rows: Rows) -> None:
-    found = []
+    points = []
     for client in dict.fromkeys(row["client"] for row in rows):
         mine = [row for row in rows if row["client"] == client]
-        found.append((*(median(row[name] for row in mine) for name in ("ratio", "gets")), client))
-    found.sort(reverse=True)  # so that of two neighbours the upper one's name stands above
-    for place, (ratio, gets, client) in enumerate(found):
+        points.append((*(median(row[name] for row in mine) for name in ("ratio", "gets")), client))
+    points.sort(reverse=True)  # so that of two neighbours the upper one's name stands above
+    for place, (ratio, gets, client) in enumerate(points):
         ours = client.startswith("batchedit")
         panel.plot(gets, ratio, "o" if ours else "s", color=BLUE if ours else RED, markersize=8)
         panel.annotate(

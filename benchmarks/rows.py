@@ -92,9 +92,9 @@ def measure(rows: int, folder: Path) -> dict[str, Any]:
 def payload(checkpoint: Path) -> float:
     """Bytes a row that are the user's own: the canonical inputs."""
     database = sqlite3.connect(checkpoint)
-    found: float = database.execute("SELECT avg(length(CAST(inputs AS BLOB))) FROM jobs").fetchone()[0]
+    mean: float = database.execute("SELECT avg(length(CAST(inputs AS BLOB))) FROM jobs").fetchone()[0]
     database.close()
-    return found
+    return mean
 
 
 def limit_of(rows: int, folder: Path) -> dict[str, Any]:
@@ -102,20 +102,26 @@ def limit_of(rows: int, folder: Path) -> dict[str, Any]:
     source = generate(folder / "limited.csv", rows)
     with sandbox("--latency", "0.2", "--plain-files", "2000") as service:
         ran = buy(service, source, folder / "limited", "--limit", "500", "-j", "50")
-        told = service.ledger()
-    return {"rows": rows, "bought": told["accepted"], "submits": told["submits_seen"], "cpu": ran.cpu, "peak": ran.peak}
+        ledger = service.ledger()
+    return {
+        "rows": rows,
+        "bought": ledger["accepted"],
+        "submits": ledger["submits_seen"],
+        "cpu": ran.cpu,
+        "peak": ran.peak,
+    }
 
 
 def main() -> None:
     sizes = SIZES[:2] if quick() else SIZES
-    found: dict[str, Any] = {"sizes": []}
+    figures: dict[str, Any] = {"sizes": []}
     for rows in (START_UP, *sizes):
         with scratch() as folder:
-            found["sizes"].append(measure(rows, folder))
+            figures["sizes"].append(measure(rows, folder))
             print(f"{rows:,} rows measured", file=sys.stderr)
     with scratch() as folder:
-        found["limit"] = limit_of(sizes[-1], folder)
-    hand_over(found)
+        figures["limit"] = limit_of(sizes[-1], folder)
+    hand_over(figures)
 
 
 # --- the children ---------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ def measure(name: str, kept: Path) -> Found:
         extra = ["--quick"] if quick() else []
         subprocess.run([PYTHONS.get(name, sys.executable), script, "--json", there, *extra], check=True)
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-    found: Found = json.loads(there.read_text(encoding="utf-8"))
-    return found
+    figures: Found = json.loads(there.read_text(encoding="utf-8"))
+    return figures
 
 
 # --- the targets ----------------------------------------------------------------------------------
@@ -69,15 +69,15 @@ class Target:
         )
 
 
-def targets(found: Found) -> list[Target]:
+def targets(figures: Found) -> list[Target]:
     return [
-        *_makespan_targets(found),
-        *_auto_targets(found["auto"]),
-        *_other_targets(found),
-        *_photo_targets(found["photos"]["rows"]),
-        *_trouble_targets(found["trouble"]["rows"]),
-        *_virtual_targets(found["virtual"]["rows"]),
-        *_row_targets(found["rows"]),
+        *_makespan_targets(figures),
+        *_auto_targets(figures["auto"]),
+        *_other_targets(figures),
+        *_photo_targets(figures["photos"]["rows"]),
+        *_trouble_targets(figures["trouble"]["rows"]),
+        *_virtual_targets(figures["virtual"]["rows"]),
+        *_row_targets(figures["rows"]),
     ]
 
 
@@ -90,13 +90,13 @@ def curve_at(curve: Sequence[Found], gets: float) -> float:
     from inspection_curve import at  # noqa: PLC0415 - only the writer of the report needs it
 
     points = [row for row in curve if row["mix"].startswith("4 s, sigma 0.5, 500") and row["schedule"] == "known"]
-    found = at(points, gets)
-    return found if found is not None else min(points, key=lambda row: abs(row["gets"] - gets))["ratio"]
+    ratio = at(points, gets)
+    return ratio if ratio is not None else min(points, key=lambda row: abs(row["gets"] - gets))["ratio"]
 
 
-def _makespan_targets(found: Found) -> list[Target]:
-    rows, first, second = found["makespan"]["rows"], "batchedit, first run", "batchedit, second run"
-    over = [row["ratio"] - curve_at(found["curve"]["rows"], row["gets"]) for row in rows if row["client"] == second]
+def _makespan_targets(figures: Found) -> list[Target]:
+    rows, first, second = figures["makespan"]["rows"], "batchedit, first run", "batchedit, second run"
+    over = [row["ratio"] - curve_at(figures["curve"]["rows"], row["gets"]) for row in rows if row["client"] == second]
     return [
         Target("makespan ÷ perfect, learning from nothing", 1.08, _of(rows, first, "ratio"), 3),
         Target("GETs a job, the same run", 6, _of(rows, first, "gets")),
@@ -105,9 +105,9 @@ def _makespan_targets(found: Found) -> list[Target]:
     ]
 
 
-def _auto_targets(found: Found) -> list[Target]:
+def _auto_targets(figures: Found) -> list[Target]:
     def all_(name: str) -> list[float]:
-        return [row[name] for row in found["rows"]]
+        return [row[name] for row in figures["rows"]]
 
     return [
         Target("`-j auto`, 40 slots: of what 40 busy slots could do", 0.95, all_("busy"), 3, least=True),
@@ -116,8 +116,8 @@ def _auto_targets(found: Found) -> list[Target]:
     ]
 
 
-def _other_targets(found: Found) -> list[Target]:
-    throttle, flight, commits = found["throttle"]["rows"], found["inflight"]["rows"], found["commits"]
+def _other_targets(figures: Found) -> list[Target]:
+    throttle, flight, commits = figures["throttle"]["rows"], figures["inflight"]["rows"], figures["commits"]
     return [
         Target("200 jobs against 20 POST/s, burst 5: ÷ floor", 1.2, [row["ratio"] for row in throttle]),
         Target("answers 429, the same run", 20, [row["refused"] for row in throttle], 0),
@@ -170,14 +170,16 @@ def _trouble_targets(rows: Sequence[Found]) -> list[Target]:
 
 def _virtual_targets(rows: Sequence[Found]) -> list[Target]:
     """How far the worst seed of each row is from what it may be at most; the median where the row is one of medians."""
-    found = []
+    virtual_targets = []
     for row in rows:
         beyond = [value - most for value, most in zip(row["values"], row["most"], strict=True)]
-        most, shown = max(row["most"]), spread(row["values"])
+        most, spread_text = max(row["most"]), spread(row["values"])
         counts = [median(beyond)] if row["of_median"] else [max(beyond)]
         what = f"virtual time, {row['row']}: {row['what']}, {len(beyond)} seeds, beyond {most:.2f}"
-        found.append(Target(what, 0, counts, note=f"{'median' if row['of_median'] else 'worst'} of {shown}"))
-    return found
+        virtual_targets.append(
+            Target(what, 0, counts, note=f"{'median' if row['of_median'] else 'worst'} of {spread_text}")
+        )
+    return virtual_targets
 
 
 def per_row(rows: Found, step: str, size: Found) -> float:
@@ -210,8 +212,8 @@ def _row_targets(rows: Found) -> list[Target]:
 # --- the report -----------------------------------------------------------------------------------
 
 
-def makespan_table(found: Found) -> list[str]:
-    rows = found["makespan"]["rows"]
+def makespan_table(figures: Found) -> list[str]:
+    rows = figures["makespan"]["rows"]
     lines = ["| client | × perfect | GETs a job | CPU-ms a job | peak MB |", "| --- | --- | --- | --- | --- |"]
     for client in dict.fromkeys(row["client"] for row in rows):
         cells = [spread(_of(rows, client, name), digits) for name, digits in
@@ -231,43 +233,43 @@ def rows_table(rows: Found) -> list[str]:
     return [*lines, f"| checkpoint, bytes a row: beyond the payload after the intake; in all when done |  | {bytes_} |"]
 
 
-def small_tables(found: Found) -> list[str]:
+def small_tables(figures: Found) -> list[str]:
     lines = ["| waiting | durable changes a second |", "| --- | --- |"]
-    lines += [f"| {waiting} | {spread(rates, 0)} |" for waiting, rates in found["commits"]["a_second"].items()]
-    cpu = found["commits"].get("cpu_us", {}).get("100")
+    lines += [f"| {waiting} | {spread(rates, 0)} |" for waiting, rates in figures["commits"]["a_second"].items()]
+    cpu = figures["commits"].get("cpu_us", {}).get("100")
     lines += ["", f"CPU-µs a change with 100 waiting: {spread(cpu, 0)}."] if cpu else []
     lines += [
         "",
         "| 5,000 in flight | perfect, s | × perfect | last one bought after, s | GETs a job | MB | CPU-ms a job |",
     ]
     lines += ["| --- " * 7 + "|"]
-    for row in found["inflight"]["rows"]:
+    for row in figures["inflight"]["rows"]:
         lines.append(
             f"| {row['latency']} | {row['floor']:.0f} | {row['ratio']:.2f} | {row['bought_in']:.0f} "
             f"| {row['gets']:.1f} | {row['peak']:.0f} | {row['cpu_ms']:.1f} |"
         )
     lines += ["", "| `-j auto`, seed | makespan | served by the service | settled | queue ever | GETs | CPU-ms |"]
     lines += ["| --- " * 7 + "|"]
-    for row in found["auto"]["rows"]:
+    for row in figures["auto"]["rows"]:
         lines.append(
             f"| {row['seed']} | {row['busy']:.3f} | {row['busy_served']:.3f} | {row['busy_settled']:.3f} "
             f"| {row['queue_ever']} | {row['gets']:.2f} | {row['cpu_ms']:.1f} |"
         )
-    told = found["throttle"]["told"][0]
-    lines += ["", f"With `--rate 20/s`: {told['ratio']:.2f} × floor, {told['refused']} answers 429."]
+    throttled = figures["throttle"]["told"][0]
+    lines += ["", f"With `--rate 20/s`: {throttled['ratio']:.2f} × floor, {throttled['refused']} answers 429."]
     return lines
 
 
-def report(found: Found, about: Sequence[str], curves: str) -> str:
+def report(figures: Found, about: Sequence[str], curves: str) -> str:
     log = HERE / "LOG.md"
     table = ["| what | to reach | measured: median (least to most) | | |", "| --- | --- | --- | --- | --- |"]
     sections: list[tuple[str, Sequence[str]]] = [
-        ("Targets", [*table, *(target.line() for target in targets(found))]),
-        (f"Makespan, calls and CPU: {found['makespan']['jobs']} jobs of 4 s, 50 at a time", makespan_table(found)),
-        ("CPU a job, by its picture", photo_table(found["photos"]["rows"])),
+        ("Targets", [*table, *(target.line() for target in targets(figures))]),
+        (f"Makespan, calls and CPU: {figures['makespan']['jobs']} jobs of 4 s, 50 at a time", makespan_table(figures)),
+        ("CPU a job, by its picture", photo_table(figures["photos"]["rows"])),
         ("The curve", ["![makespan against calls a job](makespan.png)", "", *curves.splitlines()]),
-        ("Rows", rows_table(found["rows"])),
-        ("The rest", small_tables(found)),
+        ("Rows", rows_table(figures["rows"])),
+        ("The rest", small_tables(figures)),
         (
             "How these figures came about, what was tried, what holds back a miss",
             log.read_text(encoding="utf-8").splitlines(),
@@ -291,15 +293,15 @@ def main() -> None:
     only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else NAMES
     with tempfile.TemporaryDirectory() as temporary:
         kept = Path(arguments[arguments.index("--from") + 1]) if "--from" in arguments else Path(temporary)
-        found = {name: measure(name, kept) for name in NAMES if name in only}
+        figures = {name: measure(name, kept) for name in NAMES if name in only}
     if set(only) < set(NAMES) or quick():
-        print(json.dumps(found, indent=1))
+        print(json.dumps(figures, indent=1))
         return
     from plot import curve_tables, draw  # noqa: PLC0415 - matplotlib, and a parent that forks must be small
 
-    draw(found["curve"]["rows"], found["makespan"]["rows"], HERE / "makespan.png")
-    (HERE / "RESULTS.md").write_text(report(found, about, curve_tables(found["curve"]["rows"])), encoding="utf-8")
-    for target in targets(found):
+    draw(figures["curve"]["rows"], figures["makespan"]["rows"], HERE / "makespan.png")
+    (HERE / "RESULTS.md").write_text(report(figures, about, curve_tables(figures["curve"]["rows"])), encoding="utf-8")
+    for target in targets(figures):
         print(target.line())
 
 

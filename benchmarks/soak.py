@@ -98,22 +98,25 @@ def besiege(seed: int, jobs: int, minutes: float, folder: Path, share: float = 0
                     process.wait()
                     kills += 1
             states = count_states(folder)
-            told = " ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            state_text = " ".join(f"{count} {state}" for state, count in sorted(states.items()))
             spent = ""
             if capped:
                 over.update(passes_the_cap(folder, sandbox, cap))
                 spent = f"  ${known_money(folder):.2f} of ${cap:.2f}"
-            print(f"  {time.monotonic() - began:5.0f} s  exit {process.returncode:>3}  {told}{spent}", file=sys.stderr)
+            print(
+                f"  {time.monotonic() - began:5.0f} s  exit {process.returncode:>3}  {state_text}{spent}",
+                file=sys.stderr,
+            )
             if capped and process.returncode == 75 and known_money(folder) + PRICE > cap:
                 capped = False
             if process.returncode >= 0 and states and not any(states[state] for state in OPEN):
                 break
             assert process.returncode in {-9, 0, 1, 75, 76, 77}, f"exit {process.returncode}, see {folder}/err.txt"
         seconds = time.monotonic() - began
-        found = judge(seed, jobs, processes, kills, seconds, folder, sandbox)
+        siege = judge(seed, jobs, processes, kills, seconds, folder, sandbox)
     if capped:
         over.update([f"the cap of ${cap:.2f} was never reached"])
-    return Siege(found.cells, (*found.wrong, *over))
+    return Siege(siege.cells, (*siege.wrong, *over))
 
 
 def known_money(folder: Path) -> float:
@@ -183,16 +186,16 @@ def _ended_by_itself(seed: int, jobs: int, folder: Path, faults: tuple[str, ...]
         last = [max((at for at in intended if since <= at <= until), default=since) for since, until in spans]
         buying = sum(at - since for at, (since, _) in zip(last, spans, strict=True))
         draining = sum(until - at for at, (_, until) in zip(last, spans, strict=True))
-        found = judge(seed, jobs, len(spans), 0, seconds, folder, sandbox)
-        return Ended(seconds, buying, draining, len(spans), found)
+        siege = judge(seed, jobs, len(spans), 0, seconds, folder, sandbox)
+        return Ended(seconds, buying, draining, len(spans), siege)
 
 
 def _events(folder: Path) -> Iterator[tuple[float, str]]:
     """When each event of a run happened, and its name."""
     for line in (folder / "outputs" / "m" / "run.jsonl").open(encoding="utf-8"):
-        told = json.loads(line)
-        if "job" in told:
-            yield datetime.fromisoformat(told["at"]).timestamp(), told["event"]
+        entry = json.loads(line)
+        if "job" in entry:
+            yield datetime.fromisoformat(entry["at"]).timestamp(), entry["event"]
 
 
 def judge(
@@ -331,26 +334,26 @@ def main() -> int:
     parser.add_argument("--alone", action="store_true", help="every fault and no kill, beside a calm run")
     parser.add_argument("--lasts", type=float, default=1.0, help="seconds of most jobs with --alone  [default: 1]")
     parser.add_argument("--outage", action="store_true", help="an outage instead of kills")
-    told = parser.parse_args()
-    head = OUTAGE_HEAD if told.outage else HEAD
+    arguments = parser.parse_args()
+    head = OUTAGE_HEAD if arguments.outage else HEAD
     print(row(head), row(("---",) * len(head)), sep="\n", flush=True)
     failed = False
-    for which in (CALM, *OUTAGES) if told.outage else told.seed or (1, 2, 3):
+    for which in (CALM, *OUTAGES) if arguments.outage else arguments.seed or (1, 2, 3):
         with TemporaryDirectory(prefix="soak-") as name:
-            found = one(which, told, Path(name))
-        print(row(found.cells), flush=True)
-        for text in found.wrong:
+            siege = one(which, arguments, Path(name))
+        print(row(siege.cells), flush=True)
+        for text in siege.wrong:
             print(f"WRONG: {text}", flush=True)
-        failed = failed or bool(found.wrong)
+        failed = failed or bool(siege.wrong)
     return int(failed)
 
 
-def one(which: Any, told: argparse.Namespace, folder: Path) -> Siege:
-    if told.outage:
-        return outage(which, told.jobs or 1000, folder)
-    if told.alone:
-        return alone(which, told.jobs or 2000, folder, told.lasts)
-    return besiege(which, told.jobs or 5000, told.minutes, folder, told.cap)
+def one(which: Any, arguments: argparse.Namespace, folder: Path) -> Siege:
+    if arguments.outage:
+        return outage(which, arguments.jobs or 1000, folder)
+    if arguments.alone:
+        return alone(which, arguments.jobs or 2000, folder, arguments.lasts)
+    return besiege(which, arguments.jobs or 5000, arguments.minutes, folder, arguments.cap)
 
 
 if __name__ == "__main__":

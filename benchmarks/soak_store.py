@@ -89,9 +89,9 @@ class Machine:
 class Field:
     """Servers, machines and what happens to them."""
 
-    def __init__(self, seed: int, told: argparse.Namespace, folder: Path, sandbox: RunningSandbox) -> None:
-        jobs, share, lease = told.jobs, told.cap, told.lease
-        self.lease, self.every = lease, told.every
+    def __init__(self, seed: int, arguments: argparse.Namespace, folder: Path, sandbox: RunningSandbox) -> None:
+        jobs, share, lease = arguments.jobs, arguments.cap, arguments.lease
+        self.lease, self.every = lease, arguments.every
         self.rng, self.jobs, self.folder, self.sandbox = Random(seed), jobs, folder, sandbox
         self.began = time.monotonic()
         self.postgres, self.objects = Server(), seaweed.shared()
@@ -115,14 +115,14 @@ class Field:
     def start(self, machine: Machine, *words: str) -> None:
         """A process of ``machine``; its output goes to files there."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
-        told = {"RUNCOMFY_API_TOKEN": "soak", "BATCHEDIT_STORE": machine.url}
-        told["BATCHEDIT_STATE"] = str(machine.folder / "state")
+        variables = {"RUNCOMFY_API_TOKEN": "soak", "BATCHEDIT_STORE": machine.url}
+        variables["BATCHEDIT_STATE"] = str(machine.folder / "state")
         more = ("--base-url", self.sandbox.url, "--files", f"s3://{seaweed.BUCKET}/{self.place}")
         with (machine.folder / "out.txt").open("ab") as out, (machine.folder / "err.txt").open("ab") as err:
             machine.process = subprocess.Popen(
                 [sys.executable, "-m", "batchedit", *words, *more],
                 cwd=machine.folder,
-                env=kept | self.objects.environment() | told,
+                env=kept | self.objects.environment() | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -233,9 +233,9 @@ class Field:
         return bool(states) and not moving and not states["planned"]
 
     def tell(self) -> None:
-        told = " ".join(f"{count} {state}" for state, count in sorted(self.states().items()))
+        state_text = " ".join(f"{count} {state}" for state, count in sorted(self.states().items()))
         broken = " ".join(f"{count} {what}" for what, count in sorted(self.happened.items()))
-        print(f"  {time.monotonic() - self.began:5.0f} s  {told} · {broken}", file=sys.stderr, flush=True)
+        print(f"  {time.monotonic() - self.began:5.0f} s  {state_text} · {broken}", file=sys.stderr, flush=True)
 
     # --- the end ---
 
@@ -262,12 +262,12 @@ class Field:
         self.proxy.close()
 
 
-def besiege(seed: int, told: argparse.Namespace, folder: Path) -> Siege:
+def besiege(seed: int, arguments: argparse.Namespace, folder: Path) -> Siege:
     """Until all is bought, in doubt, refused or given up."""
-    write_manifest(folder / "m.csv", told.jobs)
+    write_manifest(folder / "m.csv", arguments.jobs)
     options = {"latency": "lognormal:1,0.6", "plain_files": 20_000, "seed": seed, "price": PRICE}
     with serve(SandboxConfig(**options, faults=RULES)) as sandbox:
-        field_ = Field(seed, told, folder, sandbox)
+        field_ = Field(seed, arguments, folder, sandbox)
         try:
             (folder / "m.csv").rename(field_.machines[0].folder / "m.csv")
             field_.run()
@@ -312,11 +312,11 @@ def _judge(it: Field, seed: int, seconds: float) -> Siege:
     """The service's ledger and the object store against what the run knows."""
     first = it.machines[0]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_"))}
-    told = {"BATCHEDIT_STORE": first.url, "BATCHEDIT_STATE": str(first.folder / "state")}
+    variables = {"BATCHEDIT_STORE": first.url, "BATCHEDIT_STATE": str(first.folder / "state")}
     audit = subprocess.run(
         [sys.executable, "-m", "batchedit", "audit", "outputs/m"],
         cwd=first.folder,
-        env=kept | it.objects.environment() | told,
+        env=kept | it.objects.environment() | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -378,8 +378,8 @@ def _missing(it: Field, rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _tracebacks(it: Field) -> list[str]:
     """Machines where somebody saw one."""
-    found = [machine.folder / "err.txt" for machine in it.machines]
-    return [str(path) for path in found if path.exists() and b"Traceback" in path.read_bytes()]
+    logs = [machine.folder / "err.txt" for machine in it.machines]
+    return [str(path) for path in logs if path.exists() and b"Traceback" in path.read_bytes()]
 
 
 def main() -> int:
@@ -394,19 +394,19 @@ def main() -> int:
     )
     parser.add_argument("--every", type=float, default=EVERY, help=f"seconds between two breaks  [default: {EVERY:g}]")
     parser.add_argument("--keep", type=Path, help="a folder for what each machine wrote  [default: thrown away]")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end too
     print(row(HEAD), row(("---",) * len(HEAD)), sep="\n", flush=True)
     failed = False
-    for seed in told.seed or (1, 2, 3):
+    for seed in arguments.seed or (1, 2, 3):
         with TemporaryDirectory(prefix="soak-") as name:
-            folder = told.keep / str(seed) if told.keep else Path(name)
+            folder = arguments.keep / str(seed) if arguments.keep else Path(name)
             folder.mkdir(parents=True, exist_ok=True)
-            found = besiege(seed, told, folder)
-        print(row(found.cells), flush=True)
-        for text in found.wrong:
+            siege = besiege(seed, arguments, folder)
+        print(row(siege.cells), flush=True)
+        for text in siege.wrong:
             print(f"WRONG: {text}", flush=True)
-        failed = failed or bool(found.wrong)
+        failed = failed or bool(siege.wrong)
     return int(failed)
 
 

@@ -79,7 +79,7 @@ async def lives(ledger: Any, records: list[Record], waiting_at_once: int, *, one
     return took
 
 
-def worker(url: str, run: int, count: int, waiting: int, ready: Any, told: Queue[Any]) -> None:
+def worker(url: str, run: int, count: int, waiting: int, ready: Any, results: Queue[Any]) -> None:
     ledger = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
     ledger.earlier_cost = 40_000
 
@@ -94,7 +94,7 @@ def worker(url: str, run: int, count: int, waiting: int, ready: Any, told: Queue
         took = await lives(ledger, records, waiting)
         return began, time.time(), took
 
-    told.put(anyio.run(work))
+    results.put(anyio.run(work))
     ledger.close()
 
 
@@ -106,15 +106,15 @@ def with_workers(url: str, workers: int, each: int, waiting: int = AT_ONCE) -> t
             add_jobs(connection, run, jobs(workers * each))
         analyze(connection)
     context = multiprocessing.get_context("spawn")
-    ready, told = context.Barrier(workers), context.Queue()
-    children = [context.Process(target=worker, args=(url, run, each, waiting, ready, told)) for _ in range(workers)]
+    ready, results = context.Barrier(workers), context.Queue()
+    children = [context.Process(target=worker, args=(url, run, each, waiting, ready, results)) for _ in range(workers)]
     for child in children:
         child.start()
-    found = [told.get(timeout=600) for _ in children]
+    measured = [results.get(timeout=600) for _ in children]
     for child in children:
         child.join()
-    took = [seconds for _, _, each_took in found for seconds in each_took]
-    return len(took) / (max(end for _, end, _ in found) - min(began for began, _, _ in found)), took
+    took = [seconds for _, _, each_took in measured for seconds in each_took]
+    return len(took) / (max(end for _, end, _ in measured) - min(began for began, _, _ in measured)), took
 
 
 def in_a_folder(count: int) -> tuple[float, list[float]]:
@@ -151,7 +151,7 @@ def copied(url: str, rows: int) -> tuple[float, float]:
     return seconds, status
 
 
-def left_behind(url: str, run: int, told: Queue[int]) -> None:
+def left_behind(url: str, run: int, started: Queue[int]) -> None:
     """A worker that has bought something, and lives until it is killed."""
     ledger = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
     ledger.earlier_cost = 40_000
@@ -167,7 +167,7 @@ def left_behind(url: str, run: int, told: Queue[int]) -> None:
                     ledger.reserve(after, event) if isinstance(event, Reserved) else ledger.save(after, event)
                 )
 
-        told.put(1)
+        started.put(1)
         while True:
             await ledger.beat()
             await anyio.sleep(ledger.beat_seconds)
@@ -183,10 +183,10 @@ def taken_over(url: str) -> tuple[float, float]:
     other = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
 
     async def wait_for_all(began: float) -> float:
-        found = 0
-        while found < 20:
+        adopted = 0
+        while adopted < 20:
             await other.beat()
-            found += len(await other.adopt_jobs(100))
+            adopted += len(await other.adopt_jobs(100))
             await anyio.sleep(0.2)
         return time.monotonic() - began
 
@@ -196,10 +196,10 @@ def taken_over(url: str) -> tuple[float, float]:
             await anyio.sleep(1.0)
 
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    child = context.Process(target=left_behind, args=(url, run, told))
+    started = context.Queue()
+    child = context.Process(target=left_behind, args=(url, run, started))
     child.start()
-    told.get(timeout=120)
+    started.get(timeout=120)
     settled = time.monotonic() + other.lease.seconds  # nobody takes over within a lease of its own start
     anyio.run(beat_until, lambda: time.monotonic() < settled)
     child.kill()
@@ -216,7 +216,7 @@ def bought(workers: int, count: int) -> tuple[float, float, float]:
     url = new_database(url=server.url)
     words = ("-j", AT_ONCE * 10, "--poll-seconds", "0.5", "--store", url)
     with scratch() as folder, sandbox("--latency", "1", "--plain-files", "8000") as service:
-        told = surroundings({**TOKEN, "BATCHEDIT_STATE": str(folder / "state")})
+        environment = surroundings({**TOKEN, "BATCHEDIT_STATE": str(folder / "state")})
         begun, spent = [], -busy()
         for n in range(workers):
             at = folder / f"machine-{n}"
@@ -224,7 +224,7 @@ def bought(workers: int, count: int) -> tuple[float, float, float]:
             what = ("work", "--until-idle") if n else ("run", manifest(at / "m.csv", count), "--yes", "--price", "0.04")
             command = [*CLI, *map(str, (*what, *words, "--base-url", service.url))]
             begun.append(
-                subprocess.Popen(command, cwd=at, env=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                subprocess.Popen(command, cwd=at, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
             with psycopg.connect(url, autocommit=True) as store:
                 while not store.execute("SELECT 1 FROM batchedit.job WHERE leave > 0 LIMIT 1").fetchone():

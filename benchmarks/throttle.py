@@ -23,9 +23,9 @@ def once(seed: int, *options: str) -> dict[str, Any]:
     ):
         source = manifest(folder / "m.csv", JOBS)
         buy(service, source, folder / "out", "-j", "200", "--price", "0.04", *options)
-        told = service.ledger(full=True)
-    at = [job["accepted_at"] for job in told["requests"]]
-    refused = sum(count for answer, count in told["answers"]["submit"].items() if answer.startswith("429"))
+        ledger = service.ledger(full=True)
+    at = [job["accepted_at"] for job in ledger["requests"]]
+    refused = sum(count for answer, count in ledger["answers"]["submit"].items() if answer.startswith("429"))
     return {"seed": seed, "ratio": (max(at) - min(at)) / ((JOBS - BURST) / RATE), "refused": refused}
 
 

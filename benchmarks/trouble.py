@@ -65,11 +65,11 @@ def account(seed: int, jobs: int, at_once: str) -> dict[str, Any]:
     """An account that has ten jobs at once."""
     with scratch() as folder, sandbox(*SERVICE, "--seed", str(seed), "--at-once", str(ACCOUNT)) as service:
         buy(service, manifest(folder / "m.csv", jobs), folder / "out", "-j", at_once, "--price", "0.04")
-        told = service.ledger(full=True)
-    mine = told["requests"]
+        ledger = service.ledger(full=True)
+    mine = ledger["requests"]
     took = max(job["ended_at"] for job in mine) - min(job["accepted_at"] for job in mine)
     ideal = jobs * RUNS / ACCOUNT
-    return {"value": took / ideal, "most": 1.25 + 1.0 / ideal, "refused": refusals(told)}
+    return {"value": took / ideal, "most": 1.25 + 1.0 / ideal, "refused": refusals(ledger)}
 
 
 def stopped(seed: int, jobs: int, folder: Path, calm: float) -> dict[str, Any]:
@@ -110,11 +110,11 @@ def stopped(seed: int, jobs: int, folder: Path, calm: float) -> dict[str, Any]:
 
 def true_limit(seed: int) -> list[dict[str, Any]]:
     """Twenty POSTs a second, five at once."""
-    found = throttle.once(seed)
+    throttled = throttle.once(seed)
     name = "limit of 20/s, burst 5"
     return [
-        {"row": f"{name}: x floor", "value": found["ratio"], "most": 1.3, "refused": found["refused"]},
-        {"row": f"{name}: 429s", "value": found["refused"], "most": 15, "refused": found["refused"]},
+        {"row": f"{name}: x floor", "value": throttled["ratio"], "most": 1.3, "refused": throttled["refused"]},
+        {"row": f"{name}: 429s", "value": throttled["refused"], "most": 15, "refused": throttled["refused"]},
     ]
 
 
@@ -131,14 +131,14 @@ def once(seed: int, jobs: int) -> Iterator[dict[str, Any]]:
             return []
 
     before = whole(seed, jobs)["seconds"]
-    found: list[dict[str, Any]] = []
+    figures: list[dict[str, Any]] = []
     for name, (fault, most) in BY_CHANCE.items():
-        found += rows(
+        figures += rows(
             lambda name=name, fault=fault, most=most: [{"row": name, "most": most, **whole(seed, jobs, fault)}]
         )  # type: ignore[misc]
     calm = (before + whole(seed, jobs)["seconds"]) / 2
     yield {"row": "calm, seconds", "seed": seed, "value": calm, "most": None, "refused": 0}
-    yield from ({**row, "value": row["seconds"] / calm} for row in found)
+    yield from ({**row, "value": row["seconds"] / calm} for row in figures)
     for at_once in ("20", "auto", "100"):
         name = f"account's limit of 10, -j {at_once}: x ideal"
         yield from rows(lambda name=name, at_once=at_once: [{"row": name, **account(seed, jobs, at_once)}])  # type: ignore[misc]

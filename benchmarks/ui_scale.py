@@ -82,13 +82,13 @@ class Meanwhile:
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
     began = time.perf_counter()
-    found = work()
-    return time.perf_counter() - began, found
+    result = work()
+    return time.perf_counter() - began, result
 
 
 def peak(pid: int) -> str:
-    told = Path(f"/proc/{pid}/status").read_text()
-    return f"{int(told.partition('VmHWM:')[2].split()[0]) / 1024:.0f} MB"
+    status_text = Path(f"/proc/{pid}/status").read_text()
+    return f"{int(status_text.partition('VmHWM:')[2].split()[0]) / 1024:.0f} MB"
 
 
 def plan_rows(home: Path, rows: int) -> Iterator[Row]:
@@ -111,9 +111,9 @@ def plan_rows(home: Path, rows: int) -> Iterator[Row]:
         yield "an answer while they are checked", str(meanwhile)
         places = {"problems": "", "problems, the last hundred": f"?row={rows - FAULTY + 2}"}
         for name, at in places.items():
-            seconds, found = timed(lambda at=at: ui.http.get(f"drafts/{draft}/problems{at}"))
-            assert found.status_code == 200
-            yield name, f"{seconds:.2f} s, {len(found.content) / 1e3:.0f} kB"
+            seconds, response = timed(lambda at=at: ui.http.get(f"drafts/{draft}/problems{at}"))
+            assert response.status_code == 200
+            yield name, f"{seconds:.2f} s, {len(response.content) / 1e3:.0f} kB"
         for name in ("preview", "price"):
             yield name, f"{timed(lambda name=name: ui.http.get(f'drafts/{draft}/{name}').raise_for_status())[0]:.2f} s"
         yield "the server's memory, at most", peak(ui.process.pid)
@@ -139,10 +139,10 @@ def review_rows(home: Path, rows: int) -> Iterator[Row]:
         at = f"runs/{run_id(home / 'outputs' / 'night')}"
         yield "the run's own page", f"{timed(lambda: ui.http.get(at).raise_for_status())[0]:.2f} s"
         for name, query in (("review, first screen", ""), ("review, the last row", f"?row={rows + 1}")):
-            seconds, found = timed(lambda query=query: ui.http.get(f"{at}/review/{query}"))
-            assert found.status_code == 200
-            assert (f"S{rows:07}" in found.text) == bool(query)
-            yield name, f"{seconds:.2f} s, {len(found.content) / 1e3:.0f} kB"
+            seconds, response = timed(lambda query=query: ui.http.get(f"{at}/review/{query}"))
+            assert response.status_code == 200
+            assert (f"S{rows:07}" in response.text) == bool(query)
+            yield name, f"{seconds:.2f} s, {len(response.content) / 1e3:.0f} kB"
         yield "the server's memory, at most", peak(ui.process.pid)
 
 
@@ -194,20 +194,20 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=200 if quick() else 10_000)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", metavar="FILE")
-    told = parser.parse_args()
-    found: dict[str, list[Row]] = {}
+    arguments = parser.parse_args()
+    rows_by_name: dict[str, list[Row]] = {}
     for name, take, size in (
-        ("plan", plan_rows, told.rows),
-        ("review", review_rows, told.rows),
-        ("keys", press_keys, told.keys),
+        ("plan", plan_rows, arguments.rows),
+        ("review", review_rows, arguments.rows),
+        ("keys", press_keys, arguments.keys),
     ):
         with tempfile.TemporaryDirectory(prefix="batchedit-bench-") as home:
             os.environ["BATCHEDIT_STATE"] = f"{home}/state"
             for row in take(Path(home), size) if size else ():
-                found.setdefault(name, []).append(row)
+                rows_by_name.setdefault(name, []).append(row)
                 print(f"| {name} | {row[0]} | {row[1]} |", flush=True)
-    if told.json:
-        hand_over({"rows": found})
+    if arguments.json:
+        hand_over({"rows": rows_by_name})
 
 
 if __name__ == "__main__":

@@ -39,11 +39,11 @@ def take(name: str, seed: int) -> tuple[list[Figure], float]:
 
 def judge(name: str, of_seeds: Sequence[list[Figure]]) -> list[dict[str, Any]]:
     """A row's figures over all seeds, by what they are."""
-    found = []
+    judgements = []
     for figures in zip(*of_seeds, strict=True):
         values, of_median = [figure.value for figure in figures], figures[0].of_median
         beyond = [figure.value - figure.most for figure in figures]
-        found.append(
+        judgements.append(
             {
                 "row": name,
                 "what": figures[0].what,
@@ -54,7 +54,7 @@ def judge(name: str, of_seeds: Sequence[list[Figure]]) -> list[dict[str, Any]]:
                 "missed": (median if of_median else max)(beyond) > 0,
             }
         )
-    return found
+    return judgements
 
 
 def line(figures: dict[str, Any]) -> str:
@@ -71,27 +71,29 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--quick", action="store_true", help="one row, two seeds")
     parser.add_argument("--json", metavar="FILE")
-    told = parser.parse_args()
-    seeds = 2 if quick() else told.seeds
-    names = ["2 % 429"] if quick() else [n for n in ALL if not told.rows or any(word in n for word in told.rows)]
-    if unknown := [word for word in told.rows if not any(word in name for name in ALL)]:
+    arguments = parser.parse_args()
+    seeds = 2 if quick() else arguments.seeds
+    names = (
+        ["2 % 429"] if quick() else [n for n in ALL if not arguments.rows or any(word in n for word in arguments.rows)]
+    )
+    if unknown := [word for word in arguments.rows if not any(word in name for name in ALL)]:
         parser.error(f"no row has {', '.join(unknown)} in its name; the rows are {', '.join(ALL)}")
-    found: list[dict[str, Any]] = []
+    all_figures: list[dict[str, Any]] = []
     print("| row | figure | at most | median | worst | over |", "| --- " * 6 + "|", sep="\n", flush=True)
-    with ProcessPoolExecutor(told.processes) as processes:
+    with ProcessPoolExecutor(arguments.processes) as processes:
         under_way: dict[str, list[Future[tuple[list[Figure], float]]]] = {
             name: [processes.submit(take, name, seed) for seed in range(seeds)] for name in names
         }
         for name, futures in under_way.items():
             taken = [future.result() for future in futures]
             for figures in judge(name, [figures for figures, _ in taken]):
-                found.append(figures)
+                all_figures.append(figures)
                 print(line(figures), flush=True)
             print(f"{name}: {sum(cpu for _, cpu in taken):.0f} CPU-s", file=sys.stderr)
-    if told.json:
-        hand_over({"rows": found})
+    if arguments.json:
+        hand_over({"rows": all_figures})
         return 0
-    return int(any(figures["missed"] for figures in found))
+    return int(any(figures["missed"] for figures in all_figures))
 
 
 if __name__ == "__main__":

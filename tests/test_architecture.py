@@ -88,13 +88,13 @@ def rooms_there() -> set[str]:
 
 def arrows() -> dict[tuple[str, str], list[str]]:
     """``(room, room that it imports)`` to the places of these imports."""
-    found: dict[tuple[str, str], list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for room in sorted(rooms_there()):
         for path in files(room):
             for line, target, top in imports(path):
                 if top == "batchedit" and target and target != room:
-                    found.setdefault((room, target), []).append(f"{path.relative_to(PACKAGE)}:{line}")
-    return found
+                    places.setdefault((room, target), []).append(f"{path.relative_to(PACKAGE)}:{line}")
+    return places
 
 
 def test_every_room_stands_on_one_floor() -> None:
@@ -120,9 +120,9 @@ def test_every_arrow_runs_down() -> None:
 def file_arrows() -> dict[str, set[str]]:
     """Each file to those it imports: at its head, within a function, or for a type alone."""
     paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
-    found: dict[str, set[str]] = {}
+    targets_of: dict[str, set[str]] = {}
     for module, path in paths.items():
-        targets = found.setdefault(module, set())
+        targets = targets_of.setdefault(module, set())
         for node in nodes(path):
             if isinstance(node, ast.Import):
                 targets.update(alias.name for alias in node.names)
@@ -130,10 +130,10 @@ def file_arrows() -> dict[str, set[str]]:
                 above = module.split(".")[: -node.level] if node.level else []
                 base = ".".join([*above, *filter(None, [node.module])])
                 targets.update(name if (name := f"{base}.{alias.name}") in paths else base for alias in node.names)
-    for module, targets in found.items():
+    for module, targets in targets_of.items():
         packages = {f"{target}.__init__" for target in targets}
-        found[module] = (targets | packages) & paths.keys() - {module}
-    return found
+        targets_of[module] = (targets | packages) & paths.keys() - {module}
+    return targets_of
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -146,11 +146,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 def draw() -> str:
     """The floors from the top down, and under each room what it imports."""
-    found = arrows()
+    all_arrows = arrows()
     lines = ["```"]
     for rooms in FLOORS:
         for room in rooms:
-            below = [target for other in FLOORS for target in other if (room, target) in found]
+            below = [target for other in FLOORS for target in other if (room, target) in all_arrows]
             lines.append(f"{room:<11} → {' '.join(below)}".rstrip(" →"))
         lines.append("")
     return "\n".join([*lines[:-1], "```"])
@@ -220,11 +220,11 @@ def sql_in(path: Path) -> Iterator[str]:
 
 def test_all_sql_stands_in_the_ledger() -> None:
     wrong = [
-        f"{name}:{found}"
+        f"{name}:{statement}"
         for path in PACKAGE.rglob("*.py")
         if not (name := path.relative_to(PACKAGE).as_posix()).startswith(("ledger/", "sandbox/"))
         if name not in OWN_DATABASE
-        for found in sql_in(path)
+        for statement in sql_in(path)
     ]
     assert not wrong
 

@@ -99,5 +99,7 @@ def test_only_plain_files_of_the_folder_are_handed_out(tmp_path: Path, letter: P
     (run / "files" / "a.png").write_bytes(b"a")
     (run / "files" / "b.png").symlink_to(letter)
     (run / "out").symlink_to(tmp_path)
-    found = [is_plain_file(run / name, run) for name in ("files/a.png", "files/b.png", "out/letter.txt", "files", "\0")]
-    assert found == [True, False, False, False, False]
+    results = [
+        is_plain_file(run / name, run) for name in ("files/a.png", "files/b.png", "out/letter.txt", "files", "\0")
+    ]
+    assert results == [True, False, False, False, False]

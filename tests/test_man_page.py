@@ -31,8 +31,8 @@ def options_of(command: click.Command) -> Iterator[str]:
 def test_a_wheel_brought_no_man_page() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert settings["data-files"] == {"share/man/man1": [PAGE.relative_to(ROOT).as_posix()]}
-    told = PAGE.read_text(encoding="utf-8").replace("\\-", "-")
-    words = set(re.findall(r"[a-zA-Z0-9-]+", told))
+    text = PAGE.read_text(encoding="utf-8").replace("\\-", "-")
+    words = set(re.findall(r"[a-zA-Z0-9-]+", text))
     assert [word for word in options_of(batchedit) if word not in words] == [], "type: make man"
 
 

@@ -12,9 +12,9 @@ import click
 
 from ..commands import CONFIRMED
 from ..core.errors import UsageError
+from ..core.safe_text import to_one_line
+from ..core.shell_commands import format_command
 from ..core.steps import Steps
-from ..core.typed import format_command
-from ..core.visible import to_one_line
 from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command
@@ -47,7 +47,7 @@ from .outcome import finish, notify_outcome
 
 def make_host(ctx: click.Context) -> Any:
     """The terminal as a ``Host``, set up by this command's options."""
-    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+    from .terminal import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     params = ctx.params
     _check_notify_addresses(ctx)
@@ -70,7 +70,7 @@ def make_host(ctx: click.Context) -> Any:
 
 def make_steps(ctx: click.Context) -> Steps:
     """The progress display of a command that asks nothing: on stderr, silent with --quiet or --log-json."""
-    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+    from .terminal import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     quiet, log_json = ctx.params["quiet"], ctx.params["log_json"]
     return Terminal(yes=False, never_asks=False, quiet=quiet, log_json=log_json).step
@@ -78,7 +78,7 @@ def make_steps(ctx: click.Context) -> Steps:
 
 def make_default_steps() -> Steps:
     """The progress display of a command that has none of the common options."""
-    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+    from .terminal import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     return Terminal(yes=False, never_asks=False, quiet=False, log_json=False).step
 
@@ -137,10 +137,10 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
 
 def _carry_out(ctx: click.Context, verb: Any, target: str, settings_given: dict[str, Any], **more_fields: Any) -> int:
     """Carry the command out in this process; with ``--detach`` ask here and carry it out in a process of its own."""
-    from ..commands.carry import carry_out  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.confirmation import Command  # noqa: PLC0415
+    from ..commands.confirmation_file import Command  # noqa: PLC0415
+    from ..commands.offer_and_carry_out import carry_out  # noqa: PLC0415 - `--help` needs none of it
     from .detached import detach  # noqa: PLC0415
-    from .host import run_attended  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     if ctx.params["detach"] and ctx.params.get("metrics"):
         raise UsageError("--detach takes no --metrics", hint="start it without --detach")
@@ -181,8 +181,8 @@ def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> in
     """Check every row, count, price; sends nothing."""
     from ..commands.plan import plan as make_plan  # noqa: PLC0415 - `--help` needs none of it
     from ..settings.model import Settings  # noqa: PLC0415
-    from .host import run_attended  # noqa: PLC0415
     from .stdin import resolve_source  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     source, name, settings = resolve_source(manifest, Settings(**read_given_options(ctx), origins=find_origins(ctx)))
     host = make_host(ctx)
@@ -312,7 +312,7 @@ def sandbox(arguments: tuple[str, ...]) -> int:
 
 
 def _print_plan(plan: Any) -> None:
-    from .show import format_plan  # noqa: PLC0415 - `--help` needs none of it
+    from .printed_text import format_plan  # noqa: PLC0415 - `--help` needs none of it
 
     click.echo(format_plan(plan))
 

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import format_command, quote_word
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
+from ..core.shell_commands import format_command, quote_word
 from . import log_lines
 from .options import ALL_KEYS, CONFIG_NAME, HEADINGS, KEYS_OF_UNNAMED_FILE, LIMIT_KEYS, Setting
 

@@ -9,20 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from time import time
 
-from ..commands.carry import admit, carry_out, offer
-from ..commands.confirmation import Command, Confirmation, read_confirmation, refusal_to_json, use_up, write_answer
+from ..commands.confirmation_file import Command, Confirmation, read_confirmation, refusal_to_json, use_up, write_answer
 from ..commands.launch import Launch, start_process
-from ..commands.quote import Quote
+from ..commands.offer_and_carry_out import admit, carry_out, offer
+from ..commands.quote_to_confirm import Quote
 from ..core.errors import BatcheditError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import shorten_path
 from . import log_lines
-from .host import Terminal, run_attended
 from .json_output import print_json
 from .json_values import launch_to_json
 from .outcome import finish, notify_outcome
+from .terminal import Terminal, run_attended
 
 
 def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = False) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BatcheditError
-from ..core.visible import escape_json_controls
+from ..core.safe_text import escape_json_controls
 from .streams import keep_lines_whole
 
 SCHEMAS = Path(__file__).parent / "schemas"

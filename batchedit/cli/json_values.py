@@ -13,11 +13,11 @@ from ..core.model import InvalidLine
 from ..core.money import to_json_usd
 
 if TYPE_CHECKING:
+    from ..commands.audit_replay import Audit
+    from ..commands.decide_doubts import Doubt
     from ..commands.doubt import DoubtReport
-    from ..commands.doubts import Doubt
     from ..commands.launch import Launch
     from ..commands.live import LiveState
-    from ..commands.proof import Audit
     from ..commands.runs import ListedRun
     from ..commands.store import Worker
     from ..planning.plan import Plan

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from . import log_lines
 from .group import EPILOG, batchedit
@@ -33,7 +33,7 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
     from ..commands import runs as runs_command  # noqa: PLC0415
     from ..ledger.register import Register  # noqa: PLC0415
-    from .show import format_runs  # noqa: PLC0415
+    from .printed_text import format_runs  # noqa: PLC0415
 
     if folder is not None:
         return _import_run(Path(folder), url)
@@ -49,8 +49,8 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
 
 def _import_run(folder: Path, url: str | None) -> int:
+    from ..commands.audit_replay import format_audit  # noqa: PLC0415
     from ..commands.import_run import import_run  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import format_audit  # noqa: PLC0415
 
     if url is None:
         raise UsageError("into which store?", hint=f"give its address with --store URL, or as {STORE_VARIABLE}")

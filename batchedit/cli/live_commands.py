@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import ServiceUnavailableError, UsageError
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from .completion import complete_run
 from .group import command
 from .json_output import print_json
@@ -47,7 +47,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     from ..commands.status import status as read_status  # noqa: PLC0415
     from ..run_folder import RunFolder  # noqa: PLC0415
     from .live_text import format_live_state  # noqa: PLC0415
-    from .show import format_report  # noqa: PLC0415
+    from .printed_text import format_report  # noqa: PLC0415
 
     if watch and as_json:
         raise UsageError(
@@ -141,7 +141,7 @@ def resume(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
     """End a run that goes on elsewhere, in order: answers on the way are written down, results written."""
-    from ..commands.wishes import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.pause_stop_set import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import RunFolder  # noqa: PLC0415
 
     folder = _write_wish(ctx, run, stop=True)
@@ -165,7 +165,7 @@ def set_(ctx: click.Context, /, run: str, *, concurrency: int | None, max_cost: 
 
 
 def _write_wish(ctx: click.Context, run: str, **changes: Any) -> Path:
-    from ..commands.wishes import wish  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.pause_stop_set import wish  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import shorten_path  # noqa: PLC0415
 
     return shorten_path(wish(run, read_given_options(ctx).get("out"), **changes))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ..commands.live import LiveState
 from ..core.model import State
 from ..core.money import format_sums, format_usd, label_play
-from ..core.visible import to_one_line
-from ..core.words import format_duration, pluralize
+from ..core.plurals_and_durations import format_duration, pluralize
+from ..core.safe_text import to_one_line
 from ..results.report import UNDER_WAY
 
 _NOBODY = "nobody works on it"

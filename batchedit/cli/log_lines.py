@@ -10,7 +10,7 @@ import click
 
 from ..commands import CONFIRMED
 from ..core.errors import BatcheditError
-from ..core.visible import as_lines, to_one_line
+from ..core.safe_text import as_lines, to_one_line
 from .streams import keep_lines_whole
 
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 from . import log_lines
 from .group import EPILOG, batchedit
 

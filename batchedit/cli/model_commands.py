@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.visible import as_lines
+from ..core.safe_text import as_lines
 from .group import command
 from .options import COMMON_OPTIONS, SERVICE_OPTIONS, options, read_given_options
 
@@ -38,7 +38,7 @@ def models(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
 
 def _make_host(ctx: click.Context) -> Any:
     from ..commands.trust import keep_typed  # noqa: PLC0415
-    from .host import Terminal  # noqa: PLC0415
+    from .terminal import Terminal  # noqa: PLC0415
 
     params, options_given = ctx.params, read_given_options(ctx)
     host = Terminal(

@@ -10,15 +10,15 @@ from time import time
 from typing import Any
 
 from ..commands.kept_settings import Given
-from ..commands.quote import Quote
+from ..commands.quote_to_confirm import Quote
 from ..commands.status import read_store_status
 from ..commands.store import has_other_workers, is_first_to_tell
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
-from ..core.typed import format_command, quote_word
-from ..core.visible import as_lines
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import as_lines
+from ..core.shell_commands import format_command, quote_word
 from ..results.report import Report, list_next_steps
 from ..review.notify import Pictures, build_notice, no_pictures
 from ..run_folder import shorten_path

@@ -7,8 +7,8 @@ import re
 
 import click
 
+from ..core.budget import NO_CAP, GivenCap
 from ..core.money import parse_usd
-from ..core.policy import NO_CAP, GivenCap
 
 
 def parse_pairs(texts: tuple[str, ...]) -> dict[str, str]:

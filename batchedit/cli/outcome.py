@@ -41,7 +41,7 @@ def notify_outcome(host: Any, name: str, store: str | None = None) -> Iterator[C
 
 def finish(report: Any, *, quiet: bool, as_json: bool = False) -> int:
     """Print the summary or one object, and return the exit code."""
-    from .show import format_report  # noqa: PLC0415 - `--help` needs none of it
+    from .printed_text import format_report  # noqa: PLC0415 - `--help` needs none of it
 
     text = format_report(report)
     if as_json:

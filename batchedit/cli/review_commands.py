@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.typed import format_command
-from ..core.visible import to_one_line
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import to_one_line
+from ..core.shell_commands import format_command
 from .browser import open_browser
 from .commands import make_default_steps, make_steps
 from .completion import complete_run

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from ..core.safe_text import as_lines, to_one_line
+from ..core.shell_commands import format_command
 from ..core.steps import no_steps
-from ..core.typed import format_command
-from ..core.visible import as_lines, to_one_line
 from .commands import make_host, make_steps
 from .completion import complete_run
 from .group import command
@@ -36,7 +36,7 @@ from .outcome import finish
 def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
     from ..commands.cancel import cancel as cancel_queued  # noqa: PLC0415 - `--help` needs none of it
-    from .host import run_attended  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     host = make_host(ctx)
     folder, cancelled_count, running_count = run_attended(
@@ -78,9 +78,9 @@ def doubt(
     uncollected.
     """
     from ..commands.doubt import doubt as decide  # noqa: PLC0415 - `--help` needs none of it
-    from .host import run_attended  # noqa: PLC0415
     from .option_values import parse_pairs  # noqa: PLC0415
-    from .show import format_doubt_report  # noqa: PLC0415
+    from .printed_text import format_doubt_report  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     if more and bool(buy_again) == bool(write_off):
         raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")
@@ -116,7 +116,7 @@ def _split_rows(values: tuple[str, ...], more_values: tuple[str, ...]) -> list[s
 def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """Prove that intentions, purchases, files and money add up."""
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import format_audit  # noqa: PLC0415
+    from ..commands.audit_replay import format_audit  # noqa: PLC0415
 
     folder, audit_result = prove(run, read_given_options(ctx), no_steps if as_json else make_steps(ctx))
     if as_json:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..core.typed import format_command, quote_word
-from ..core.visible import to_one_line
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import to_one_line
+from ..core.shell_commands import format_command, quote_word
 from .commands import make_default_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command

@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from ..core.errors import UsageError
-from ..core.visible import as_lines
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.safe_text import as_lines
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
@@ -191,7 +191,7 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     """
     from ..commands.work import work as help_out  # noqa: PLC0415 - `--help` needs none of it
     from .commands import make_host  # noqa: PLC0415
-    from .host import run_attended  # noqa: PLC0415
+    from .terminal import run_attended  # noqa: PLC0415
 
     settings_given, host = read_given_options(ctx), make_host(ctx)
     url = _require_url(settings_given.pop("store", None))

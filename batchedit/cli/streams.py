@@ -12,16 +12,16 @@ import unicodedata
 from collections.abc import Iterable
 from typing import IO, Any
 
-from ..core.typed import find_command_at
-from ..core.visible import escape_controls
+from ..core.safe_text import escape_controls
+from ..core.shell_commands import find_command_at
 
 
 class EnduringStream:
     """A text stream that shows control characters as their numbers, and whose writes never raise.
 
     Text from sheets, services and file names is written here and must not steer the terminal: an escape sequence in a prompt
-    could write its own question above ours. Line ends stay; where data is put into a line, ``core.visible.to_one_line`` keeps
-    it there. What may move the cursor is written by ``draw``.
+    could write its own question above ours. Line ends stay; where data is put into a line, ``core.safe_text.to_one_line``
+    keeps it there. What may move the cursor is written by ``draw``.
 
     A closed terminal (EIO), a closed pipe (EPIPE) and a full disk (ENOSPC) must not cut a purchase off, nor change the
     exit code. The first failure redirects the stream's descriptor to the null device, so that what is still in its buffer
@@ -120,9 +120,9 @@ def fold(text: str, columns: int) -> str:
     """``text`` with its lines broken between words where they are longer than ``columns``; 0: they are not broken.
 
     A path stays whole, and so does a command to type in a hint: the terminal breaks them, so that they are copied from it as
-    one line. Only what ``core.typed`` has made is a command. Any other text is broken, also one that looks like a command:
-    it may come from a sheet, its name or the service. Its further lines begin with ``| ``, so that none of them can look
-    like a question of ours.
+    one line. Only what ``core.shell_commands`` has made is a command. Any other text is broken, also one that looks like a
+    command: it may come from a sheet, its name or the service. Its further lines begin with ``| ``, so that none of them can
+    look like a question of ours.
     """
     if not columns or (text.isascii() and len(text) <= columns):
         return text

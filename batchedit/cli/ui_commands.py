@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 from .browser import open_browser
 from .group import command
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..core.steps import Steps, no_steps
 from ..run_folder import RunFolder, read_form_of_run
+from .audit_replay import Audit, prove
 from .file_store import open_objects_of_run
 from .kept_settings import Given, load_kept_settings
-from .proof import Audit, prove
-from .reading import open_run_to_read
+from .open_run_to_read import open_run_to_read
 
 
 def audit(run_name: str, given: Given, steps: Steps = no_steps) -> tuple[RunFolder, Audit]:

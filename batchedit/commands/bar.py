@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from ..core.model import State
 from ..core.money import format_usd
+from ..core.plurals_and_durations import format_duration
+from ..core.safe_text import to_one_line
 from ..core.slowdown import SLOWED
-from ..core.visible import to_one_line
-from ..core.words import format_duration
 from ..ports import Snapshot
 
 STILL_OPEN = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)

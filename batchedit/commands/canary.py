@@ -10,8 +10,8 @@ import orjson
 
 from ..core.model import State
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_numbers, read_fact
-from .order import Order
+from ..ledger.run_facts import parse_whole_numbers, read_fact
+from .purchase_order import Order
 
 _FACT = "canary"
 

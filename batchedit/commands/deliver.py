@@ -18,10 +18,10 @@ import orjson
 from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import to_plain_usd
+from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
+from ..core.shell_commands import format_command
 from ..core.steps import Steps, no_steps, report_progress
-from ..core.typed import format_command
-from ..core.words import pluralize
 from ..images.features import Album, to_thumb_name
 from ..jobs.signatures import strip_signature
 from ..ledger.book import Decisions
@@ -40,7 +40,7 @@ from .file_store import fetch_missing_files
 from .gallery import THUMBNAILS, list_wanted_thumbnails
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
-from .play import is_play
+from .play_money import is_play
 from .review import count_progress
 
 

@@ -10,24 +10,24 @@ from time import time
 
 from ..core.errors import LockedError, UsageError
 from ..core.model import State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
 from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import RunFolder, read_form_of_run
-from . import doubts as doubting
+from . import decide_doubts as doubting
 from .finish import finish, write_report
 from .host import Host
 from .kept_settings import Given, load_run_settings
 from .observers import ObserverGroup
 from .open_run import open_run
-from .order import Order
-from .play import is_play, note_purchase
-from .purchase import buy, make_plan_of_run
-from .reading import find_run_here, open_run_to_read
+from .open_run_to_read import find_run_here, open_run_to_read
+from .play_money import is_play, note_purchase
+from .purchase_order import Order
+from .purchase_stages import buy, make_plan_of_run
 from .session import Session, reopen_session
-from .store_words import build_store_words
+from .store_options import build_store_words
 from .wiring import make_asking_client
 
 

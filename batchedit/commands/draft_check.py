@@ -14,7 +14,7 @@ import anyio
 
 from ..core.model import InvalidLine
 from ..jobs.expand import Expander
-from ..ledger.findings import Finding, Findings
+from ..ledger.sheet_problems import Finding, Findings
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Manifest, Row
 from ..manifest.rownames import choose_row_word, find_row_id, to_sheet_row
@@ -23,12 +23,12 @@ from ..planning.recipe import make_recipe
 from ..run_folder import open_source
 from ..runcomfy.catalogue import load_model
 from ..settings.model import Settings
-from .carry import Unattended
+from .draft_edited_sheet import apply_edits
 from .draft_edits import Edits
-from .draft_mended import apply_edits
+from .draft_messages import remove_cli_hints
 from .draft_sample import EvenSample, describe_sample_row
-from .draft_words import remove_cli_hints
 from .drafts import Draft
+from .offer_and_carry_out import Unattended
 from .plan import plan as make_plan
 
 

@@ -22,7 +22,7 @@ from ..planning.recipe import make_recipe
 from ..run_folder import open_source
 from ..runcomfy.catalogue import Model, load_model
 from .draft_edits import format_draft_cell
-from .draft_words import remove_cli_hints
+from .draft_messages import remove_cli_hints
 from .drafts import Draft
 
 SHOWN_ROWS = 8

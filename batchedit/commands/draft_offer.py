@@ -15,15 +15,15 @@ import orjson
 
 from ..core.errors import OutputError, UsageError
 from ..disk import replace_atomically, write_atomically
-from ..ledger.findings import Findings
+from ..ledger.sheet_problems import Findings
 from ..run_folder import strip_suffixes
 from ..settings.model import Settings
-from .carry import Offer, Unattended, offer
-from .confirmation import Command
-from .draft_mended import apply_edits
+from .confirmation_file import Command
+from .draft_edited_sheet import apply_edits
+from .draft_messages import remove_cli_hints
 from .draft_steps import Step, read_step_result
-from .draft_words import remove_cli_hints
 from .drafts import Draft
+from .offer_and_carry_out import Offer, Unattended, offer
 
 BOUGHT = "bought"
 

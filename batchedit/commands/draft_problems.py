@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.errors import OutputError
 from ..disk import replace_atomically
-from ..ledger.findings import Findings
+from ..ledger.sheet_problems import Findings
 from ..results.columns import escape_formula
 from .drafts import Draft
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, OutputError
 from ..core.limits import format_mb
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..disk import ZIP_DAMAGE, create
 from ..importers.feeds import PICTURES, ProductSources
 from ..importers.new_manifest import write_manifest

@@ -14,8 +14,8 @@ import orjson
 
 from ..core.errors import BatcheditError, TokenError
 from ..disk import write_atomically
+from .draft_messages import remove_cli_hints
 from .draft_steps import Step, compute_step_digest, read_step_result
-from .draft_words import remove_cli_hints
 from .drafts import Draft, Drafts
 
 

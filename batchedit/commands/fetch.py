@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..results.report import Report
 from .host import Host
 from .kept_settings import Given
-from .purchase import collect
+from .purchase_stages import collect
 from .session import reopen_session
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import SavedFile, State
+from ..core.shell_commands import quote_word
 from ..core.steps import Steps, no_steps, report_progress
-from ..core.typed import quote_word
 from ..disk import is_inside
 from ..files.objects import BLOBS, Objects, check_url, join_url
 from ..ledger.book import Book, Facts

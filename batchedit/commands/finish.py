@@ -10,7 +10,7 @@ import orjson
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import write_atomically
 from ..ledger.book import Book
 from ..ledger.register import Register
@@ -19,10 +19,10 @@ from ..results.report import Report, compute_cap_needed, list_next_steps, make_r
 from ..run_folder import RunFolder, read_form_of_run
 from ..settings.model import Settings
 from .clock import to_utc_text
-from .play import is_play
+from .play_money import is_play
 from .session import Session
 from .slowed import keep_slowdown
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 
 def finish(run: Session, error: BatcheditError | None) -> Report:

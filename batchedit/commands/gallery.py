@@ -11,9 +11,9 @@ from typing import Any
 from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
+from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
-from ..core.words import pluralize
 from ..disk import is_inside
 from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
@@ -28,7 +28,7 @@ from ..run_folder import RunFolder
 from .file_store import fetch_missing_files
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
-from .play import is_play
+from .play_money import is_play
 
 THUMBNAILS = "making thumbnails"
 """The name of the step that makes thumbnails and measures pictures."""

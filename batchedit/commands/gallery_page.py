@@ -30,7 +30,7 @@ from ..run_folder import RunFolder, read_form_of_run
 from .gallery import list_current_pictures, to_sheet_card
 from .kept_settings import load_kept_settings
 from .local_session import LocalSession
-from .play import is_play
+from .play_money import is_play
 
 PAGE_LINES = 100
 """Lines on a page."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..core.steps import ProgressCallback
 from ..ports import Observer, Snapshot, Stop
-from .quote import Quote
+from .quote_to_confirm import Quote
 
 
 class Host(Protocol):

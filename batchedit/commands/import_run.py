@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from ..core.errors import CheckpointError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..disk import sync_folder
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
@@ -19,12 +19,12 @@ from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import CHECKPOINT, is_run
 from ..ledger.values import UnreadableJob
 from ..run_folder import RunFolder, find_run, read_form_of_run
-from .doubts import note_crashes
-from .play import was_made_at_own_sandbox
-from .proof import Audit, prove
-from .reading import update_copy_from_store
-from .rescued import take_in_rescued
+from .audit_replay import Audit, prove
+from .decide_doubts import note_crashes
+from .open_run_to_read import update_copy_from_store
+from .play_money import was_made_at_own_sandbox
 from .store import need_psycopg
+from .take_in_rescued_ids import take_in_rescued
 
 FORMER_CHECKPOINT = "before-import.sqlite"
 """The folder's own checkpoint, kept under this name. No command buys with it."""

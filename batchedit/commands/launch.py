@@ -16,7 +16,7 @@ from typing import Any
 from ..core.errors import BatcheditError, OutputError, StoppedError
 from ..disk import append_to
 from . import CONFIRMED
-from .confirmation import Confirmation, ConfirmationFolder, read_answer
+from .confirmation_file import Confirmation, ConfirmationFolder, read_answer
 
 LOG = "process.log"
 START_SECONDS = 900.0

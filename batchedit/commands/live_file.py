@@ -18,11 +18,11 @@ import orjson
 
 from ..core.events import Event, Saved
 from ..core.model import Counts, Money, Record, State
-from ..core.unwritten import WriteFailures
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
+from ..core.write_failures import WriteFailures
 from ..disk import create, is_plain_file
 from ..pool.buying import UNSENT
-from ..pool.switch import PAUSED
+from ..pool.stop_rule import PAUSED
 from ..ports import Snapshot
 from ..results.report import Report
 from .clock import to_utc_text

@@ -21,7 +21,7 @@ from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
 from .file_store import open_objects_of_run
 from .kept_settings import Given, load_kept_settings
-from .reading import find_run_here
+from .open_run_to_read import find_run_here
 
 
 @dataclass

@@ -9,17 +9,17 @@ from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..manifest.nearest import find_nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import list_built_in, load_model
 from ..runcomfy.client import Client
-from ..runcomfy.submit_codec import ModelEntry
+from ..runcomfy.submit_reply import ModelEntry
 from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
-from .play import is_at_own_sandbox
+from .play_money import is_at_own_sandbox
 from .wiring import ASKING_SERVICE, open_service
 
 

@@ -16,7 +16,7 @@ import orjson
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
 from ..core.money import to_json_usd
-from ..core.visible import escape_json_controls, to_one_line
+from ..core.safe_text import escape_json_controls, to_one_line
 from ..ports import Observer
 
 logger = logging.getLogger("batchedit")
@@ -177,4 +177,6 @@ class ObserverGroup:
                 call(observer)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
                 self._observers.remove(observer)
-                self.note("observer_failed", f"the run goes on, but a part of what it shows or logs has stopped: {error}")
+                self.note(
+                    "observer_failed", f"the run goes on, but a part of what it shows or logs has stopped: {error}"
+                )

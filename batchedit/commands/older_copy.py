@@ -21,8 +21,8 @@ from ..core.lifecycle import advance
 from ..core.model import Handle, Kind, Problem, Record, State
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.register import compute_run_id
+from ..ledger.run_facts import COMMITTED, parse_whole_number, read_fact
 from ..run_folder import RunFolder
 
 TAIL_BYTES = 64 * 1024

@@ -6,22 +6,22 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.typed import quote_word
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import quote_word
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
-from ..ledger.facts import FactReader
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.review_file import build_store_run_error
+from ..ledger.run_facts import FactReader
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, count_purchases, has_never_begun
 from ..settings.model import SANDBOX, Settings
 from .file_store import open_objects_of_run
 from .older_copy import take_in_logged
-from .play import identify_seller
-from .reading import copy_sheet_from_store
-from .rescued import take_in_objects, take_in_rescued
+from .open_run_to_read import copy_sheet_from_store
+from .play_money import identify_seller
 from .store import need_psycopg
+from .take_in_rescued_ids import take_in_objects, take_in_rescued
 
 
 def _ignore_warning(_: str) -> None:

@@ -22,11 +22,11 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .open_run import explain_other_purchase
-from .play import explain_store_refusal, plan_is_at_own_sandbox
+from .open_run_to_read import open_current_copy
+from .play_money import explain_store_refusal, plan_is_at_own_sandbox
 from .pricing import choose_dearer, fetch_balance, fetch_catalogue_price
-from .reading import open_current_copy
+from .register_run import find_other_runs
 from .session import check_account_of
-from .sharing import find_other_runs
 from .sheet_links import (
     CHECKING_ROWS,
     READING_OTHER_RUNS,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import anyio
 
+from ..core.budget import choose_cap
 from ..core.errors import ServiceUnavailableError, UsageError
-from ..core.policy import choose_cap
 from ..core.steps import Steps
 from ..ledger.register import Register
 from ..planning.plan import Plan, build_cap_fields

@@ -7,7 +7,7 @@ from functools import partial
 
 from ..core.errors import UsageError
 from ..core.model import Record, ResultLine
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import choose_row_word
@@ -17,8 +17,8 @@ from ..review.redo import make_next_version
 from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
-from .order import Order
-from .purchase import buy, make_plan_of_run
+from .purchase_order import Order
+from .purchase_stages import buy, make_plan_of_run
 from .session import reopen_session
 
 

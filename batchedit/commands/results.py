@@ -8,8 +8,8 @@ from pathlib import Path
 from ..core.steps import Steps, no_steps
 from ..results.files import write_results_as
 from .kept_settings import Given, load_kept_settings
-from .play import is_play
-from .reading import open_run_to_read
+from .open_run_to_read import open_run_to_read
+from .play_money import is_play
 
 
 def results(

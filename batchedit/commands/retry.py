@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UsageError
 from ..core.model import Kind, Record, State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.book import Book
 from ..manifest.rownames import to_row_index, to_sheet_row
 from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
-from .order import Order
-from .purchase import buy, make_plan_of_run
+from .purchase_order import Order
+from .purchase_stages import buy, make_plan_of_run
 from .session import Session, reopen_session
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 MAX_NAMED_ROWS = 10
 """The most written-off rows that are named for the command that buys them: a line on the screen holds no more."""

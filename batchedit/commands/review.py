@@ -23,8 +23,8 @@ from ..review.server import ReviewServer, ServedGallery
 from .gallery import gather_gallery, list_current_pictures
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
-from .play import is_play
-from .store_words import build_store_words
+from .play_money import is_play
+from .store_options import build_store_words
 
 
 @dataclass(frozen=True, slots=True)

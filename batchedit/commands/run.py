@@ -11,12 +11,12 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..ledger.account import hash_token
 from ..ledger.lock import hold_run_lock
 from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
-from ..manifest.sheets import load_parquet
+from ..manifest.typed_tables import load_parquet
 from ..planning.gone_runs import note_gone
 from ..planning.intake import IntakeRequest, InvalidRowsError, make_state_lookup, take_in_manifest
 from ..planning.other_runs import OtherRuns
@@ -31,11 +31,11 @@ from ..settings.model import Settings
 from .file_store import open_objects, upload_pictures
 from .host import Host
 from .kept_settings import Given
-from .play import would_be_play
-from .purchase import buy
-from .reading import find_run_here
+from .open_run_to_read import find_run_here
+from .play_money import would_be_play
+from .purchase_stages import buy
+from .register_run import find_other_runs
 from .session import Session, open_session, reopen_session
-from .sharing import find_other_runs
 from .sheet_links import (
     CHECKING_ROWS,
     READING_OTHER_RUNS,

@@ -14,14 +14,14 @@ import orjson
 from ..core.errors import BatcheditError, CheckpointCorruptError, KeptSettingsError
 from ..core.model import Counts, Money, State
 from ..core.money import to_json_usd
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
+from ..ledger.run_facts import parse_whole_number, read_fact
 from ..manifest.rows import Form, FormKind
 from ..results.report import (
     UNDER_WAY,
@@ -33,9 +33,9 @@ from ..results.report import (
 )
 from ..run_folder import RunFolder, has_never_begun, shorten_path
 from ..settings.model import SANDBOX
-from .play import is_play
+from .play_money import is_play
 from .store import need_psycopg
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 if TYPE_CHECKING:
     from ..ledger.postgres.runs import RunOfStore

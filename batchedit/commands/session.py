@@ -17,18 +17,18 @@ from io import BufferedWriter, TextIOWrapper
 from time import time
 from typing import IO, Any
 
+from ..core.budget import choose_cap
 from ..core.errors import BatcheditError, OutputError
-from ..core.policy import choose_cap
 from ..core.slowdown import Slowdown
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import append_to
 from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
+from ..ledger.pause_stop_wishes import Wishes
 from ..ledger.register import claim, compute_run_id, is_mine, is_run
-from ..ledger.rescue import hold_spare
-from ..ledger.wishes import Wishes
+from ..ledger.rescue_file import hold_spare
 from ..planning.recipe import list_run_roots
 from ..planning.run_settings import save_run_settings
 from ..pool.pool import Pool
@@ -46,7 +46,7 @@ from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
 from .open_run import open_run
-from .reading import find_run_here
+from .open_run_to_read import find_run_here
 from .row_names import RowNames
 from .slowed import KeepSlowdown
 from .wiring import Service, find_model, model_from_catalogue, open_pool, open_service

@@ -7,10 +7,10 @@ from ..ledger.opening import open_for_reading
 from ..results.report import Report, compute_cap_needed, make_report
 from ..run_folder import RunFolder, read_form_of_run
 from .kept_settings import Given
-from .play import is_play
-from .reading import find_run_here, open_current_copy, open_run_to_read
+from .open_run_to_read import find_run_here, open_current_copy, open_run_to_read
+from .play_money import is_play
 from .slowed import read_slowdown
-from .store_words import build_store_words
+from .store_options import build_store_words
 
 
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from ..core.plurals_and_durations import format_duration
+from ..core.safe_text import to_one_line
 from ..core.steps import ProgressCallback
-from ..core.visible import to_one_line
-from ..core.words import format_duration
 from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5

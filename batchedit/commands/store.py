@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from ..core.budget import GivenCap, choose_cap
 from ..core.errors import BatcheditError, UsageError
-from ..core.policy import GivenCap, choose_cap
 from ..ledger.account import hash_token
 from ..runcomfy.token import find_token
 from ..settings.extras import to_install

@@ -16,12 +16,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..disk import find_own_folder, write_atomically
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, parse_origin
 from ..settings.model import Settings
-from .play import is_at_own_sandbox
+from .play_money import is_at_own_sandbox
 
 NAME = "typed-services.json"
 _SERVICES, _HOSTS = "services", "hosts"

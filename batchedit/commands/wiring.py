@@ -17,9 +17,9 @@ from httpx import create_ssl_context
 
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ..core.inanswer import InlinePictures
+from ..core.inline_pictures import InlinePictures
 from ..core.steps import Steps
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..disk import check_own
 from ..files.download import Downloader
 from ..files.objects import Objects
@@ -27,7 +27,7 @@ from ..images.data_uri import LocalPictures
 from ..images.features import Album
 from ..pool.governor import Governor, PurchaseLimits
 from ..pool.pool import Pool
-from ..pool.switch import StopRule
+from ..pool.stop_rule import StopRule
 from ..ports import Ledger, Observer
 from ..results.files import FILES_URL
 from ..run_folder import RunFolder
@@ -40,9 +40,9 @@ from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import make_blob_reader, open_objects
-from .left_ids import rescue_to_files
-from .play import watch_place
+from .play_money import watch_place
 from .proxy import find_proxy
+from .rescue_to_file_store import rescue_to_files
 from .trust import check_trusted
 
 LIFETIMES = "lifetimes"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio import to_thread
 
-from ..core.approval import StoreApproval
+from ..core.approved_purchases import StoreApproval
 from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, UsageError
 from ..core.model import Counts
 from ..core.money import label_play
-from ..core.unwritten import WriteFailures
+from ..core.write_failures import WriteFailures
 from ..files.objects import check_url, join_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import hash_token
-from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.opening import open_for_reading
 from ..ledger.postgres.bought_from import BoughtFrom
+from ..ledger.run_facts import parse_whole_number, read_fact
 from ..pool.run_pool import collect_with_others
 from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
@@ -31,11 +31,11 @@ from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .file_store import make_elsewhere_error, open_objects
 from .host import Host
-from .left_ids import find_runs_with_ids
 from .observers import ObserverGroup
-from .play import identify_seller
-from .rescued import take_in_for_worker, take_in_objects_for_worker
+from .play_money import identify_seller
+from .rescue_to_file_store import find_runs_with_ids
 from .store import need_psycopg
+from .take_in_rescued_ids import take_in_for_worker, take_in_objects_for_worker
 from .wiring import find_model, model_from_catalogue, open_pool, open_service
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _leave_to_others(
 
 async def _ask_store(host: Host, ask: Callable[[], T]) -> T:
     """The store's answer. While it can't be reached it is asked again, for as long as a change within a run is retried."""
-    from ..ledger.postgres.line import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
+    from ..ledger.postgres.connection import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
 
     until = monotonic() + PATIENCE_SECONDS
     while True:

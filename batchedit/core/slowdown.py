@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .words import pluralize, pluralize_text
+from .plurals_and_durations import pluralize, pluralize_text
 
 SLOWED = "slowed by the service"
 _MIN_SHOWN_SECONDS = 90.0

@@ -29,7 +29,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import PackedBodyError, Stack, find_redirect, make_unpacker, read_body
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
-from ..core.inanswer import InlinePictures, is_inline_address
+from ..core.inline_pictures import InlinePictures, is_inline_address
 from ..core.model import Kind, Output, Problem, Record, SavedFile
 from ..images.features import Album
 from ..images.verify import NotAMediaFileError

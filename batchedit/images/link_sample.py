@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .link_probe import BAD, UNREACHED, Answer, LinkProbe
 
 SAMPLED = 20

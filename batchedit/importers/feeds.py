@@ -25,7 +25,7 @@ from ..manifest.read import open_manifest
 from ..manifest.rownames import describe_row
 from ..manifest.rows import Form, FormKind, Row
 from ..manifest.sniff import open_text, sniff_encoding
-from .columns import PRODUCT_PARTS, find_extra_columns, find_parts
+from .product_parts import PRODUCT_PARTS, find_extra_columns, find_parts
 
 PICTURES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}

@@ -22,8 +22,8 @@ from ..jobs.picture_rules import read_rules
 from ..jobs.prompt import Prompt
 from ..jobs.recipe import SIZE_FIELDS
 from ..jobs.schema import is_picture
-from .columns import NEW_MANIFEST_COLUMNS
 from .feeds import Product
+from .product_parts import NEW_MANIFEST_COLUMNS
 
 PROMPT_FIELDS = ("sku", "title", "description")
 """The names that ``init --prompt`` may use, beside the extra columns."""

@@ -20,8 +20,8 @@ from urllib.parse import unquote
 from ..core.digests import make_digest_set
 from ..core.hosts import is_loopback
 from ..core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES, format_mb, uri_size
-from ..core.typed import quote_word
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import quote_word
 from ..images.formats import SHRINKABLE, detect_media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.rownames import RowExamples

@@ -8,7 +8,7 @@ from typing import Any
 from ..manifest.blank import is_blank
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
-from ..manifest.platforms import Platform
+from ..manifest.shop_column_names import Platform
 from .image_cells import NO_SELECTION
 
 _TOTAL = re.compile(

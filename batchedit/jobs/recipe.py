@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..manifest.nearest import find_nearest, join_names, normalize_name
-from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
+from ..manifest.shop_column_names import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import parse_address
 from .image_cells import CellError
 from .messages import explain_error, explain_wrong_choice

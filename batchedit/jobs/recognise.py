@@ -13,11 +13,11 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
-from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, find_platform, is_like_image
 from ..manifest.rows import Linked, Manifest, Row
+from ..manifest.shop_column_names import IMAGE_WORDS, PROMPT_WORDS, Platform, find_platform, is_like_image
 from .links import find_wrapped_links
 from .prompt import split_template
 from .recipe import Recipe

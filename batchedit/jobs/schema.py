@@ -18,7 +18,7 @@ import jsonschema_rs
 
 from ..core.errors import UsageError
 from ..core.limits import MAX_LINK_BYTES
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 from ..manifest.cells import to_cell_text
 from ..manifest.rows import Number, truncate_text
 from .image_cells import CellError, Pictures

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from ..core.approval import Approval
+from ..core.approved_purchases import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
 from ..core.review import Conflict, DecisionEvent, GalleryRow, ImportedDecision, PictureDecision

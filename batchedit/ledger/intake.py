@@ -16,9 +16,9 @@ import orjson
 from ..core.digests import DigestMap
 from ..core.model import InvalidLine, ResultLine
 from .codec import JOB_COLUMNS
-from .facts import COMMITTED, build_damaged_error, parse_fact, parse_whole_number, read_fact
 from .latest_versions import LatestVersions
 from .repurchases import find_successors
+from .run_facts import COMMITTED, build_damaged_error, parse_fact, parse_whole_number, read_fact
 from .schema import INTAKE_ENDS, INTAKE_TABLE
 from .sqlite_file import SqliteFile
 from .state_totals import add_planned

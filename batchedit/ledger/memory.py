@@ -13,12 +13,12 @@ from dataclasses import replace
 import anyio.lowlevel
 import orjson
 
-from ..core.approval import Approval
+from ..core.approved_purchases import Approval
+from ..core.budget import explain_budget_refusal, may_reserve
 from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordError
 from ..core.events import Accepted, Event, Reserved, Reused
 from ..core.model import Counts, Money, Record, ResultLine, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import explain_budget_refusal, may_reserve
 from ..ports import Totals
 from .memory_book import MemoryBook
 from .memory_jobs import OVER_STATES

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from ..core.errors import CheckpointError, OutputError
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 from ..disk import check_own
 from .file_guard import check_journal
 

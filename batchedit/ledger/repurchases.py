@@ -14,7 +14,7 @@ from ..core.model import Record, ResultLine
 from ..core.review import Verdict
 from .codec import JOB_COLUMNS
 from .decisions import FolderDecisions
-from .facts import COMMITTED, parse_whole_number, read_fact
+from .run_facts import COMMITTED, parse_whole_number, read_fact
 from .sqlite_file import SqliteFile
 from .sqlite_records import TO_BUY
 from .state_totals import recount

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..disk import FILE_MODE, check_own
 from .errors import map_sqlite_error
 from .file_guard import check_journal

@@ -19,7 +19,8 @@ from pathlib import Path
 import anyio
 import orjson
 
-from ..core.approval import Approval
+from ..core.approved_purchases import Approval
+from ..core.budget import explain_budget_refusal, may_reserve
 from ..core.errors import (
     BatcheditError,
     BudgetReachedError,
@@ -29,14 +30,13 @@ from ..core.errors import (
 from ..core.events import Accepted, Event, Reserved, Reused
 from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import explain_budget_refusal, may_reserve
 from ..ports import Totals
 from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
-from .facts import parse_whole_number, read_fact
 from .group_commit import Change, GroupCommit
 from .money_totals import StateSums, read_charged_cost, sum_money
-from .rescue import rescue
+from .rescue_file import rescue
+from .run_facts import parse_whole_number, read_fact
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
 from .values import CAP_SET

@@ -11,8 +11,8 @@ from ..core.steps import ProgressCallback, no_progress
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
 from .decisions import FolderDecisions
-from .facts import COMMITTED, parse_whole_number, read_fact
 from .intake import Intake, read_known_jobs
+from .run_facts import COMMITTED, parse_whole_number, read_fact
 from .sqlite_records import SqliteRecords
 from .values import GalleryPage, IsShown, KnownJobs, RunSummary, SignedJob
 

@@ -12,8 +12,8 @@ from ..core.errors import CheckpointCorruptError
 from ..core.model import JobKey, Outcome, Record, State
 from ..ports import StateOf
 from .codec import check_dumped_files
-from .facts import COMMITTED, parse_whole_number, read_fact
 from .review_file import ReviewFile
+from .run_facts import COMMITTED, parse_whole_number, read_fact
 from .sqlite_file import SqliteFile
 from .values import Availability, KnownJobs, LoggedEvent, SharedRequest, UnreadableJob
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ..core.errors import ManifestError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .nearest import join_names
 from .ooxml import READ_ERRORS
 from .rows import truncate_text

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..core.errors import ManifestError, ManifestReadError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .expected import estimate_row_count
 from .header import (
     HEADER_SEARCH_ROWS,

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .blank import strip_invisible
 from .nearest import join_names, normalize_name
-from .platforms import COLUMN_WORDS
+from .shop_column_names import COLUMN_WORDS
 
 HEADER_SEARCH_ROWS = 60
 """Rows from the top that are searched for the header."""

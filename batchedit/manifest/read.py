@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
 from .nearest import find_nearest, join_names
@@ -84,7 +84,7 @@ def reopen_manifest(source: Path, form: Form, name: str, *, pictures: Path | Non
 
 def manifest_from_frame(frame: pd.DataFrame) -> Manifest:
     """A DataFrame as a manifest: missing values are empty cells, numpy scalars Python values, Timestamps ISO text."""
-    from .sheets import FrameManifest  # noqa: PLC0415 - a CSV run loads no tables
+    from .typed_tables import FrameManifest  # noqa: PLC0415 - a CSV run loads no tables
 
     manifest = FrameManifest(frame)
     if next(iter(manifest.rows()), None) is None:
@@ -108,7 +108,7 @@ def _open_text_manifest(
 def _open_typed_manifest(
     source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None
 ) -> Manifest:
-    from .sheets import ParquetManifest, XlsxManifest  # noqa: PLC0415 - a CSV run loads no tables
+    from .typed_tables import ParquetManifest, XlsxManifest  # noqa: PLC0415 - a CSV run loads no tables
 
     if form.kind is FormKind.XLSX:
         return XlsxManifest(source, form, name, header_row=header_row, pictures=pictures)

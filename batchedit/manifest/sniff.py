@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from .containers import check_compound, check_zip
 from .rows import Form, FormKind, truncate_text
 from .wordlike import is_wordlike

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.words import pluralize
+from ..core.plurals_and_durations import pluralize
 from .cell_attributes import RowAttributes
-from .excel import UnknownFormatError, apply_number_format, as_general
 from .nearest import join_names
+from .number_formats import UnknownFormatError, apply_number_format, as_general
 from .ooxml import WorkbookMarkup
 from .rows import Linked, Uncomputed, truncate_text
 from .sheetpictures import SheetPictures

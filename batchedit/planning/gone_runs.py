@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 
 from ..ledger.book import Facts
-from ..ledger.facts import FactReader, read_fact
 from ..ledger.register import is_run
+from ..ledger.run_facts import FactReader, read_fact
 
 _GONE = "gone_runs"
 """The fact that holds their folders, as a JSON list."""

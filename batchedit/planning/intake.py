@@ -12,9 +12,9 @@ from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
+from ..core.plurals_and_durations import pluralize
+from ..core.shell_commands import quote_word
 from ..core.steps import ITEMS_PER_REPORT, ProgressCallback, no_progress
-from ..core.typed import quote_word
-from ..core.words import pluralize
 from ..disk import remove
 from ..jobs.expand import EarlierJobs, Expander, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
@@ -33,8 +33,8 @@ from .other_runs import ElsewhereTotals, OtherRuns, list_elsewhere_warnings
 from .plan import Plan, build_cap_fields, plan_the_rest, to_sheet_invalid, to_sheet_line
 from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, read_previous_run
 from .recipe import make_recipe
-from .remarks import describe_link_changes, describe_merged, list_sheet_warnings
 from .run_settings import save_run_settings
+from .sheet_warnings import describe_link_changes, describe_merged, list_sheet_warnings
 from .survey import Survey, count_survey, dump_survey, take_in
 
 INTAKE_VERSION = "2"

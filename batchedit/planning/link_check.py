@@ -16,8 +16,8 @@ from anyio import to_thread
 from ..core.digests import DigestMap, make_digest_set
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
+from ..core.plurals_and_durations import pluralize
 from ..core.steps import ProgressCallback, no_progress
-from ..core.words import pluralize
 from ..images.fetched import SHORT_LIVED_HOSTS, fetch_linked_pictures, find_fetched, is_short_lived
 from ..images.link_cache import LinkCache, digest_link
 from ..images.link_checks import CheckedLinks, check_links

@@ -27,15 +27,15 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.events import Event, Reused
 from ..core.lifecycle import advance
 from ..core.model import JobKey, Record, SavedFile, State
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import find_aliases
 from ..ledger.account import is_account
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
+from ..ledger.run_facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.values import Availability
 from ..run_folder import shorten_path
 

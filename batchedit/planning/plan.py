@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.budget import GivenCap, choose_cap
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
 from ..core.money import format_usd, label_play
-from ..core.policy import GivenCap, choose_cap
-from ..core.typed import format_command, quote_word
+from ..core.shell_commands import format_command, quote_word
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
-from ..ledger.facts import read_fact
+from ..ledger.run_facts import read_fact
 from ..manifest.read import Form
 from ..manifest.rownames import find_row_id, to_sheet_row
 from ..run_folder import RunFolder

@@ -10,8 +10,8 @@ from socket import gethostname
 from ..core.model import JobKey, State
 from ..jobs.aliases import find_aliases
 from ..ledger.book import Book
-from ..ledger.facts import read_fact
 from ..ledger.opening import open_for_reading
+from ..ledger.run_facts import read_fact
 from ..ledger.values import KnownJobs
 from ..manifest.read import Form
 from ..ports import StateOf

@@ -21,6 +21,7 @@ from ..core.actions import (
     drop_future_due_at,
     next_action,
 )
+from ..core.backoff import backoff
 from ..core.errors import BatcheditError
 from ..core.events import (
     CancelAsked,
@@ -37,9 +38,8 @@ from ..core.events import (
 )
 from ..core.lifecycle import BOUGHT
 from ..core.model import Record, SavedFile, State
-from ..core.policy import backoff
 from ..ports import Broken, NoAnswer, StillRunning
-from .failures import find_gravest
+from .gravest_error import find_gravest
 from .pool import Pool, apply_event, describe_unforeseen
 from .slots import Slot
 

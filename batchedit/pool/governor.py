@@ -25,7 +25,7 @@ from .long_waits import LongWaits, Wait, format_wait
 from .posts import Posts
 from .signal import Signal
 from .slots import Slots
-from .switch import DEFAULT_STOP_RULE, StopRule, Switch
+from .stop_rule import DEFAULT_STOP_RULE, StopRule, Switch
 
 Clock = Callable[[], float]
 

@@ -10,7 +10,7 @@ from time import monotonic
 import anyio
 
 from ..core.actions import Patience
-from ..core.approval import Approval
+from ..core.approved_purchases import Approval
 from ..core.errors import CheckpointError, KnownRequestError, StaleRecordError
 from ..core.events import Accepted, Event, Priced, Reserved, Resumed
 from ..core.lifecycle import advance

@@ -24,7 +24,7 @@ from ..scheduling.slowdown import Slowness
 from ..scheduling.suspension import Beats
 from .signal import Signal
 from .slots import Slot, Slots
-from .switch import PAUSED, Switch
+from .stop_rule import PAUSED, Switch
 
 NEVER_REACHED_SECONDS = 60.0
 """A service that has not answered once by then is a wrong address or a dead network: the run ends with that error."""

@@ -12,7 +12,7 @@ from ..core.errors import BatcheditError
 from ..core.model import Record, State
 from ..ports import Snapshot, Stop
 from ..scheduling.shared_rate import SharedRate
-from .failures import find_gravest
+from .gravest_error import find_gravest
 from .pool import Pool, take_in_left_ids
 from .prices import ask_prices
 from .worker import resume, run_all

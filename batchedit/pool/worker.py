@@ -14,13 +14,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..core.actions import Reserve, Rest, Sleep, drop_future_due_at, next_action, recover
-from ..core.approval import BUY_AGAIN
+from ..core.approved_purchases import BUY_AGAIN
 from ..core.events import Completed, Event, Released, Resumed
 from ..core.lifecycle import FINAL, REMOTE
 from ..core.model import Record, State
 from .buying import buy
 from .collecting import attempt, begin_watch
-from .failures import find_gravest
+from .gravest_error import find_gravest
 from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, list_conflict_errors, take_in_left_ids
 from .slots import Slot
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..core.budget import compute_least_cap, may_reserve
 from ..core.errors import HIGHER_CAP
 from ..core.model import Counts, Money, State
 from ..core.money import MICRO, to_json_usd, to_plain_usd
-from ..core.policy import compute_least_cap, may_reserve
+from ..core.shell_commands import format_command, quote_word
 from ..core.slowdown import Slowdown
-from ..core.typed import format_command, quote_word
-from ..core.unwritten import UNWRITTEN_CODE, WriteFailures
+from ..core.write_failures import UNWRITTEN_CODE, WriteFailures
 from ..ledger.book import Book
-from ..ledger.facts import parse_whole_number, read_fact
+from ..ledger.run_facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
 from ..manifest.rownames import describe_row, to_sheet_row
 from ..manifest.rows import Form

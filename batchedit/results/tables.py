@@ -13,7 +13,7 @@ from ..core.errors import OutputError
 from ..core.model import Outcome
 from ..manifest.cells import to_cell_text, to_json_text
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
-from ..manifest.sheets import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
+from ..manifest.typed_tables import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
 from .columns import build_result_columns, to_python_values
 from .workbook import TextCutter, extend_workbook
 

@@ -20,7 +20,7 @@ from ..images.features import to_thumb_name
 from ..manifest.cells import to_cell_text
 from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Form, Linked, Row
-from ..manifest.sheets import XlsxManifest
+from ..manifest.typed_tables import XlsxManifest
 from .columns import build_result_columns, to_python_values
 
 MOST_ROWS = 50_000

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import ManifestError
+from ..core.shell_commands import format_command
 from ..core.steps import ProgressCallback, no_progress
-from ..core.typed import format_command
 from ..disk import is_plain_file
 from .package import SUMS, Package, open_package
 from .signing import PUBLIC_KEY, SIGNATURE, Signer

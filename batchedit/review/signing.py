@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from ..core.errors import NotFoundError, UsageError
-from ..core.typed import quote_word
+from ..core.shell_commands import quote_word
 from ..settings.extras import to_install
 
 SIGNATURE = "SHA256SUMS.minisig"

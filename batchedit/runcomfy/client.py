@@ -1,4 +1,4 @@
-"""The I/O around the codecs: sends what ``submit_codec`` built, returns what it and ``poll_codec`` read.
+"""The I/O around the codecs: sends what ``submit_reply`` built, returns what it and ``poll_reply`` read.
 
 One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``transport``). All
 other calls are free and are retried, within attempt and time caps.
@@ -23,16 +23,16 @@ import httpx
 
 from ..core.errors import ProxyRefusesError, TokenError
 from ..core.events import Accepted, Completed, Declined, Lost, Refused
-from ..core.inanswer import InlinePictures
+from ..core.inline_pictures import InlinePictures
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent
-from . import poll_codec
-from . import submit_codec as wire
+from . import poll_reply
+from . import submit_reply as wire
 from .ids import find_id, parse_request_id
 from .image_shape import ImageShapeProbe
 from .outputs import read_embedded
-from .reply import NOT_YOURS, clean
+from .reply_body import NOT_YOURS, clean
 from .transport import Silence, Transport
 from .urls import Addresses, check_base_url
 
@@ -194,7 +194,7 @@ class Client:
         """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403, both times."""
         handle = _require_handle(record)
         reply = _STATUS_FIRST if self._status_first else await self._ask_result(handle)
-        if isinstance(reply, poll_codec.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
+        if isinstance(reply, poll_reply.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
             reply = await self._ask_status(handle, reply)
         if isinstance(reply, StillRunning) and not reply.known and reply.word not in self._unknown_words:
             self._unknown_words.add(reply.word)
@@ -221,30 +221,30 @@ class Client:
         server's fault, and would end the run.
         """
         reply = await self._transport.ask(method, url, _make_request_reader(handle, read))
-        again = isinstance(reply, poll_codec.TokenRefused)
+        again = isinstance(reply, poll_reply.TokenRefused)
         return await self._transport.ask(method, url, _make_request_reader(handle, read)) if again else reply
 
-    async def _ask_result(self, handle: Handle) -> PollReply | poll_codec.AskStatus:
-        reply = await self._ask_about(handle, "GET", self._addresses.result(handle), poll_codec.read_result)
-        if isinstance(reply, poll_codec.TokenRefused):
+    async def _ask_result(self, handle: Handle) -> PollReply | poll_reply.AskStatus:
+        reply = await self._ask_about(handle, "GET", self._addresses.result(handle), poll_reply.read_result)
+        if isinstance(reply, poll_reply.TokenRefused):
             raise _make_token_error(reply.problem)
         return reply
 
-    async def _ask_status(self, handle: Handle, result_reply: poll_codec.AskStatus | NoAnswer) -> PollReply:
+    async def _ask_status(self, handle: Handle, result_reply: poll_reply.AskStatus | NoAnswer) -> PollReply:
         """For a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call knows is
         absent.
         """
-        state = await self._ask_about(handle, "GET", self._addresses.status(handle), poll_codec.read_status)
-        if isinstance(state, poll_codec.TokenRefused):
+        state = await self._ask_about(handle, "GET", self._addresses.status(handle), poll_reply.read_status)
+        if isinstance(state, poll_reply.TokenRefused):
             raise _make_token_error(state.problem)
-        if not isinstance(state, poll_codec.SeeResult):
+        if not isinstance(state, poll_reply.SeeResult):
             if isinstance(state, StillRunning):
                 self._learn_status_first(result_reply)
             return state
         reply = await self._ask_result(handle)
-        return state.otherwise if isinstance(reply, poll_codec.AskStatus) else reply
+        return state.otherwise if isinstance(reply, poll_reply.AskStatus) else reply
 
-    def _learn_status_first(self, result_reply: poll_codec.AskStatus | NoAnswer) -> None:
+    def _learn_status_first(self, result_reply: poll_reply.AskStatus | NoAnswer) -> None:
         """``/status`` knew a job that ``/result`` did not know: remembered for the run. A 404 may also be a passing fault,
         so three are needed.
         """
@@ -258,8 +258,8 @@ class Client:
     async def cancel(self, record: Record) -> CancelReply:
         """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError as for ``poll``."""
         handle = _require_handle(record)
-        reply = await self._ask_about(handle, "POST", self._addresses.cancel(handle), poll_codec.read_cancel)
-        if isinstance(reply, poll_codec.TokenRefused):
+        reply = await self._ask_about(handle, "POST", self._addresses.cancel(handle), poll_reply.read_cancel)
+        if isinstance(reply, poll_reply.TokenRefused):
             raise _make_token_error(reply.problem)
         return reply
 
@@ -295,7 +295,7 @@ class Client:
 
     async def probe(self) -> bool:
         """Whether the service answers at all: one free GET, no retry. Any answer of its own below 500 counts."""
-        return await self._transport.ask_once("GET", self._addresses.model(self._model), poll_codec.read_probe) is True
+        return await self._transport.ask_once("GET", self._addresses.model(self._model), poll_reply.read_probe) is True
 
     async def identify(self, request_id: str) -> Handle | Problem:
         """A handle for an id that a person pasted, or why not: unknown, another account's, another model's.
@@ -307,18 +307,18 @@ class Client:
             return Problem(Kind.NOT_FOUND, "that is not a request id")
         handle = Handle(usable)
         reply = await self._transport.ask(
-            "GET", self._addresses.result(handle), _make_request_reader(handle, poll_codec.read_identity)
+            "GET", self._addresses.result(handle), _make_request_reader(handle, poll_reply.read_identity)
         )
         if isinstance(reply, Problem) and reply.kind is Kind.UNREADABLE:
             reply = await self._transport.ask(
-                "GET", self._addresses.status(handle), _make_request_reader(handle, poll_codec.read_identity)
+                "GET", self._addresses.status(handle), _make_request_reader(handle, poll_reply.read_identity)
             )
         match reply:
             case NoAnswer(problem) | (Problem() as problem):
                 if problem.kind is Kind.AUTH and problem.code != NOT_YOURS:
                     raise _make_token_error(problem)
                 return problem
-            case poll_codec.OwnRequest(model) if model and model != self._model:
+            case poll_reply.OwnRequest(model) if model and model != self._model:
                 return Problem(Kind.REFUSED, f"that request is of model {model}, this run is of {self._model}")
             case _:
                 return handle
@@ -326,7 +326,7 @@ class Client:
 
 _PAGE = 500
 """Entries of the catalogue at once; the service takes 1 to 500 [seen]."""
-_STATUS_FIRST = poll_codec.AskStatus(Problem(Kind.UNREADABLE, "known to answer at /status only"))
+_STATUS_FIRST = poll_reply.AskStatus(Problem(Kind.UNREADABLE, "known to answer at /status only"))
 _SHAPE_NAMES = {wire.ImageShape.STRING: "one address", wire.ImageShape.ARRAY: "a list of addresses"}
 
 
@@ -350,7 +350,7 @@ def _make_request_reader(handle: Handle, read: Callable[..., T]) -> Callable[...
     """A reader for answers about one request: an answer that names another request is none."""
 
     def read_about(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
-        if (other_id := poll_codec.find_other_request_id(body, handle.request_id)) is not None:
+        if (other_id := poll_reply.find_other_request_id(body, handle.request_id)) is not None:
             message = clean(f"the service's answer is about another request: {other_id}", secret)
             return NoAnswer(Problem(Kind.UNREADABLE, message, http=status))
         return read(status, headers, body, now, secret=secret)
@@ -362,7 +362,7 @@ def _make_catalogue_reader(read: Callable[[int, bytes], T]) -> Callable[..., T |
     """A reader of the catalogue as ``Transport.ask`` calls it: 429 and 5xx are asked again."""
 
     def read_or_miss(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
-        missed = poll_codec.read_missed(status, headers, body, now, secret=secret)
+        missed = poll_reply.read_missed(status, headers, body, now, secret=secret)
         return read(status, body) if missed is None else missed
 
     return read_or_miss

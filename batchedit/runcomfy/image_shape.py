@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .submit_codec import ImageShape
+from .submit_reply import ImageShape
 
 
 class ImageShapeProbe:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..core.model import Output
-from .reply import clean, parse
+from .reply_body import clean, parse
 
 _PAGE = (("image", "image"), ("images", "image"), ("video", "video"), ("videos", "video"))
 _KEYS = ("output", "outputs", "result", "results", "data")

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import TokenError
-from ..core.typed import format_command
+from ..core.shell_commands import format_command
 from . import keyring_token
 
 # In this order: the names of the vendor's own tools [seen], then the page's own [page].

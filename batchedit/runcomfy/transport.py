@@ -24,7 +24,7 @@ from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer, Permit
-from .reply import clean
+from .reply_body import clean
 from .send_tracker import SendTracker, never_left
 from .tunnel import Proxy, Tunnel
 from .urls import parse_origin

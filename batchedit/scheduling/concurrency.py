@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from ..core.policy import NO_RAISE_SECONDS
+from ..core.backoff import NO_RAISE_SECONDS
 
 
 class InFlight:

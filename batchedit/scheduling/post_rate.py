@@ -10,7 +10,7 @@ import math
 from collections import deque
 from random import Random
 
-from ..core.policy import backoff
+from ..core.backoff import backoff
 from .stretch import Episode, Sample, Stretch
 
 _ROUNDING = 1e-9

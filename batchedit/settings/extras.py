@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..core.typed import quote_word, remember_command
+from ..core.shell_commands import quote_word, remember_command
 
 
 def to_install(extra: str, place: str = sys.prefix) -> str:

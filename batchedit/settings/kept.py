@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import orjson
 
 from ..core.errors import KeptSettingsError
-from ..core.visible import to_one_line
+from ..core.safe_text import to_one_line
 
 _MAX_INTEGER = 2**63 - 1
 """The largest integer of SQLite, micro-dollars included."""

@@ -12,8 +12,8 @@ from typing import Any, get_type_hints
 
 import orjson
 
+from ..core.budget import GivenCap
 from ..core.paths import normalize_base_url
-from ..core.policy import GivenCap
 from .kept import read_kept
 
 DEFAULT_MODEL = "openai/gpt-4o-image/edit"

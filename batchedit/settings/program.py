@@ -11,9 +11,9 @@ from typing import Any, Literal, TypedDict, get_origin, get_type_hints
 
 import orjson
 
+from ..core.budget import NO_CAP
 from ..core.errors import UsageError
 from ..core.money import parse_usd
-from ..core.policy import NO_CAP
 from .kept import may_be
 from .model import Settings
 

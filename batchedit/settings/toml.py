@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
+from ..core.budget import NO_CAP, GivenCap
 from ..core.money import to_plain_usd
-from ..core.policy import NO_CAP, GivenCap
 from .model import MANIFEST_SETTINGS, Settings
 
 _FIELDS: Mapping[str, Field[Any]] = {field.name: field for field in fields(Settings)}

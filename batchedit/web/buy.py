@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ..commands.confirmation import Confirmation
+from ..commands.confirmation_file import Confirmation
 from ..commands.draft_offer import reset_offer
 from ..commands.draft_steps import Step, read_step_result
 from ..commands.drafts import Draft

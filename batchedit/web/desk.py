@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..commands.draft_words import remove_cli_hints
+from ..commands.draft_messages import remove_cli_hints
 from ..commands.drafts import Draft, Drafts
 from ..core.errors import BatcheditError, NotFoundError, TokenError
 from ..review.json_body import BadRequestError, make_json_response, read_json

@@ -20,13 +20,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..commands.play import is_play_run
+from ..commands.play_money import is_play_run
 from ..disk import check_own, replace_atomically
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, serve_json_post, serve_page
-from .link import KEPT_SECONDS
 from .pages import render_page
 from .run_folders import RunFolders
+from .secret_link import KEPT_SECONDS
 
 LONGEST_NAME = 60
 _ONLY_MINE = 0o600

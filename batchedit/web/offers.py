@@ -9,10 +9,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import Route
 
-from ..commands.carry import Offer, Unattended, offer
-from ..commands.confirmation import Command, Confirmation
+from ..commands.confirmation_file import Command, Confirmation
 from ..commands.draft_offer import offer_as_json
 from ..commands.launch import start_process
+from ..commands.offer_and_carry_out import Offer, Unattended, offer
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, serve_json_post

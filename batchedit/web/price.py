@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ..commands.draft_steps import Step, read_step_result
 from ..commands.drafts import Draft
 from ..core.money import MICRO
-from ..ledger.findings import Findings
+from ..ledger.sheet_problems import Findings
 from .desk import Desk, serve_page
 from .pages import render_page
 from .steps import read_step_or_wait

@@ -17,7 +17,7 @@ from ..commands.draft_edits import Edits, ReplaceRule
 from ..commands.draft_problems import write_problems
 from ..commands.draft_steps import Step
 from ..commands.drafts import Draft
-from ..ledger.findings import PAGE, Findings
+from ..ledger.sheet_problems import PAGE, Findings
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, serve_json_post, serve_page
 from .pages import render_page

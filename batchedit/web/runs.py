@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.course import build_progress_chart
 from ..commands.live import LiveState, find_live_state
-from ..commands.play import is_play_run
-from ..commands.wishes import wish
+from ..commands.pause_stop_set import wish
+from ..commands.play_money import is_play_run
+from ..commands.progress_chart import build_progress_chart
+from ..core.budget import NO_CAP
 from ..core.errors import BatcheditError
 from ..core.money import MICRO
-from ..core.policy import NO_CAP
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, serve_json_get, serve_json_post, serve_page

@@ -21,19 +21,19 @@ from ..core.errors import UsageError
 from ..ledger.register import Register
 from ..review.local_server import LocalServer
 from . import pages
+from .after_run import AfterRun
 from .buy import Buy
 from .columns import Columns
 from .desk import Desk
 from .drop import Drop
 from .guests import Colleagues, GuestFile, OnlyReview
-from .link import LinkFile
-from .morning import Morning
 from .offers import Offers
 from .preview import Preview
 from .price import Price
 from .problems import Problems
 from .review import Review
 from .runs import Runs
+from .secret_link import LinkFile
 from .sheet import Sheet
 from .start import Start
 from .steps import DraftCalls
@@ -55,7 +55,7 @@ def make_app(desk: Desk) -> Starlette:
         Runs,
         Review,
         Offers,
-        Morning,
+        AfterRun,
         Colleagues,
     )
     screens = [screen_type(desk) for screen_type in screen_types]

@@ -24,8 +24,8 @@ async def make(session: aiohttp.ClientSession, url: str, row: dict[str, str], fo
     while True:
         await asyncio.sleep(pause)
         # The result of a running job tells its state: one call where there might be two.
-        async with session.get(f"{url}/v1/requests/{request}/result", headers=TOKEN) as told:
-            answer = await told.json()
+        async with session.get(f"{url}/v1/requests/{request}/result", headers=TOKEN) as response:
+            answer = await response.json()
         if answer.get("output"):
             break
     async with session.get(answer["output"]["image"]) as picture:

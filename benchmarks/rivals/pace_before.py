@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-from batchedit.core.policy import backoff
+from batchedit.core.backoff import backoff
 from batchedit.scheduling import post_rate
 
 CALM_SECONDS = 10.0

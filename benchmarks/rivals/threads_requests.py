@@ -26,8 +26,8 @@ def make(url: str, row: dict[str, Any], folder: Path, pause: float) -> dict[str,
         request = bought.json()["request_id"]
         while True:
             time.sleep(pause)
-            told = session.get(f"{url}/v1/requests/{request}/status", timeout=30).json()
-            if told["status"] in {"completed", "succeeded", "failed", "cancelled", "canceled"}:
+            status = session.get(f"{url}/v1/requests/{request}/status", timeout=30).json()
+            if status["status"] in {"completed", "succeeded", "failed", "cancelled", "canceled"}:
                 break
         result = session.get(f"{url}/v1/requests/{request}/result", timeout=30).json()
         link = result["output"]["image"]
@@ -35,7 +35,7 @@ def make(url: str, row: dict[str, Any], folder: Path, pause: float) -> dict[str,
     picture.raise_for_status()
     path = folder / f"{row['sku']}.png"
     path.write_bytes(picture.content)
-    return {**row, "file": str(path), "status": told["status"]}
+    return {**row, "file": str(path), "status": status["status"]}
 
 
 def main(url: str, manifest: str, folder: str, at_once: str = "50", pause: str = "2") -> None:

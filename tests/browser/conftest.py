@@ -102,10 +102,10 @@ def beginning(text: str) -> re.Pattern[str]:
 
 def there(page: Any, selector: str) -> Any:
     """The first such element, shown by a page whose scripts listen."""
-    found = page.locator(selector).first
-    expect(found).to_be_visible()
+    element = page.locator(selector).first
+    expect(element).to_be_visible()
     page.wait_for_load_state("load")
-    return found
+    return element
 
 
 def serious(page: Any) -> list[str]:
@@ -113,14 +113,14 @@ def serious(page: Any) -> list[str]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     end = time.monotonic() + 10
     while True:
-        found = [
+        violations = [
             f"{v['id']} {node['target']} {node['failureSummary']}"
             for v in axe.run(page).response["violations"]
             if v["impact"] in {"serious", "critical"}
             for node in v["nodes"]
         ]
-        if not found or time.monotonic() > end:
-            return found
+        if not violations or time.monotonic() > end:
+            return violations
         page.wait_for_timeout(200)
 
 

@@ -47,10 +47,10 @@ def campaign(folder: Path) -> Path:
         for row in demo:
             shot = folder / f"{Path(row['image']).stem}.jpg"
             shot.write_bytes(draw_sample_shot(shot.stem, "jpg"))
-            told = {"title": row["title"], "size": row["size"], "prompt": row["prompt"]}
-            room.row(f"{row['sku']}-{market[:2].upper()}", market=market, image=str(shot), **told)
-            told["prompt"] += f", for {market}"
-            room.rows[-1]["prompt"] = told["prompt"]
+            inputs = {"title": row["title"], "size": row["size"], "prompt": row["prompt"]}
+            room.row(f"{row['sku']}-{market[:2].upper()}", market=market, image=str(shot), **inputs)
+            inputs["prompt"] += f", for {market}"
+            room.rows[-1]["prompt"] = inputs["prompt"]
     room.rows[12]["size"] = "4:5"
     checkpoint = room.open(invalid={13: "is not possible: the model makes 3:2, 1:1 and 2:3"})
     records = checkpoint.records("1 ORDER BY id")

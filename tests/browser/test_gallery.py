@@ -145,11 +145,11 @@ def test_decisions_are_exported(watch: Watch, run: Path, tmp_path: Path) -> None
         page.click("#export")
     download.value.save_as(tmp_path / "decisions.csv")
     with (tmp_path / "decisions.csv").open(newline="", encoding="utf-8-sig") as file:
-        told = {row["row"]: row for row in csv.DictReader(file)}
-    assert told["8"]["decision"] == "reject"
-    assert told["8"]["note"] == '\'=HYPERLINK("x"), brighter'
-    assert told["3"]["note"] == "too dark"  # from the checkpoint, on the version before
-    assert len(told["8"]["job"]) == 33
+        exported = {row["row"]: row for row in csv.DictReader(file)}
+    assert exported["8"]["decision"] == "reject"
+    assert exported["8"]["note"] == '\'=HYPERLINK("x"), brighter'
+    assert exported["3"]["note"] == "too dark"  # from the checkpoint, on the version before
+    assert len(exported["8"]["job"]) == 33
 
 
 def test_a_thousand_scrolls_draw_only_what_is_near(watch: Watch, run: Path) -> None:

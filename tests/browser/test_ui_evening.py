@@ -140,6 +140,6 @@ def test_an_evening_and_a_morning(watch: Callable[..., Watched], tmp_path: Path,
         no_wider(page, width)
         expect(page.locator("main")).to_contain_text("1 picture nobody looked at")
         assert sum("/files/" in name for name in delivered(page)) == 5
-        said = sorted(mark.verdict.value for mark in FolderDecisions(run).all().values())
-        assert said == ["approve"] * 5 + ["reject"]
+        verdicts = sorted(mark.verdict.value for mark in FolderDecisions(run).all().values())
+        assert verdicts == ["approve"] * 5 + ["reject"]
         well(watched, ui)

@@ -49,7 +49,7 @@ def press(page: Any, selector: str, text: str = "", key: str = "Enter") -> None:
     page.keyboard.press(key)
 
 
-def told(page: Any, text: str) -> None:
+def expect_message(page: Any, text: str) -> None:
     expect(page.locator("#told")).to_contain_text(text)
 
 
@@ -73,7 +73,7 @@ def test_an_evening_and_a_morning_by_keyboard_alone(watch: Watch, tmp_path: Path
         press(page, "a.button", "Next: price")
         press(page, "button.button", "Buy 5 pictures first")
         press(page, "#yes")
-        told(page, "The first 5 of 6 are there.")
+        expect_message(page, "The first 5 of 6 are there.")
         (run,) = (tmp_path / "outputs").iterdir()
         assert bought(run) == 5
         press(page, "#review")
@@ -87,7 +87,7 @@ def test_an_evening_and_a_morning_by_keyboard_alone(watch: Watch, tmp_path: Path
         press(page, "#continue")
         expect(page.locator("#ask")).to_have_text("Buy 1 picture for $0.04?")
         press(page, "#yes")
-        told(page, "Finished: every picture is there.")
+        expect_message(page, "Finished: every picture is there.")
         press(page, ".steps a", "Redo")
         there(page, ".redo textarea")
         tab(page, ".redo textarea")
@@ -95,7 +95,7 @@ def test_an_evening_and_a_morning_by_keyboard_alone(watch: Watch, tmp_path: Path
         press(page, "#redo")
         expect(page.locator("#ask")).to_have_text("Buy 1 picture for $0.04?")
         press(page, "#yes")
-        told(page, "Finished: every picture is there.")
+        expect_message(page, "Finished: every picture is there.")
         assert bought(run) == 7
         press(page, ".steps a", "Deliver")
         press(page, "#make")
@@ -122,8 +122,8 @@ def to_the_question(page: Any, ui: Ui, sheet: Path) -> str:
 def go_on(page: Any, ui: Ui, draft: str, run: Path) -> None:
     """As a person does after a crash: the same page again, and the yes again where it asks. The run's page is shown."""
     page.goto(f"{ui.url}drafts/{draft}/buy")
-    found = there(page, "#yes, #told, #to-run")
-    if found.get_attribute("id") == "yes":
+    element = there(page, "#yes, #told, #to-run")
+    if element.get_attribute("id") == "yes":
         page.click("#yes")
         there(page, "#warning:not([hidden]), #told")
     if page.locator("#warning:not([hidden])").count() and not (run / "process.log").exists():
@@ -155,14 +155,16 @@ def test_a_server_killed_in_the_middle_of_buying_buys_what_was_confirmed(
         ui.process.kill()
         ui.process.wait()
         if when == "pictures come":
-            told(page, "The page’s server does not answer. The run goes on; start the page again with: batchedit ui")
+            expect_message(
+                page, "The page’s server does not answer. The run goes on; start the page again with: batchedit ui"
+            )
         else:
             expect(page.locator("#warning")).to_contain_text("Start it again with: batchedit ui.")
         page.close()
     with browsing(tmp_path) as ui:
         page = watch().page
         go_on(page, ui, draft, run)
-        told(page, "Finished: every picture is there.")
+        expect_message(page, "Finished: every picture is there.")
         expect(page.locator("#spent")).to_have_text("$0.24")
         assert bought(run) == 6
 
@@ -211,7 +213,7 @@ def test_a_colleague_marks_in_a_second_browser_while_pictures_come(watch: Watch,
         theirs.page.locator("#grid .picture:has(img)").first.focus()
         theirs.page.keyboard.press("a")
         becomes(theirs.page, lambda: [mark.who for mark in FolderDecisions(run).all().values()], ["Robin"])
-        told(mine.page, "Finished: every picture is there.")
+        expect_message(mine.page, "Finished: every picture is there.")
         expect(mine.page.locator("#spent")).to_have_text("$1.60")
         assert bought(run) == 40
         mine.page.click("#review")

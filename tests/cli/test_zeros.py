@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batchedit.cli.live_text import format_watch_screen
-from batchedit.cli.show import format_canary, format_plan
+from batchedit.cli.printed_text import format_canary, format_plan
 from batchedit.commands.canary import CanaryReport
 from batchedit.commands.live import LiveState
 from batchedit.core.model import State

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.proof import Audit, format_audit
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import Audit, format_audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.core.events import (
     Accepted,
     Completed,

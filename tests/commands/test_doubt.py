@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.doubts import BY_HAND, list_doubts, pick_doubts, write_off
-from batchedit.commands.order import Order
+from batchedit.commands.decide_doubts import BY_HAND, list_doubts, pick_doubts, write_off
+from batchedit.commands.purchase_order import Order
 from batchedit.core.errors import UsageError
 from batchedit.core.events import Lost, Reserved
 from batchedit.core.lifecycle import advance

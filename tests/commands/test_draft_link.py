@@ -55,19 +55,19 @@ async def saved(respond: httpx.MockTransport, tmp_path: Path, most: int = 100) -
 @pytest.mark.anyio
 async def test_each_redirect_is_judged_like_the_link(tmp_path: Path) -> None:
     away = httpx.MockTransport(lambda _: httpx.Response(302, headers={"Location": "http://10.0.0.1/x"}))
-    found = await saved(away, tmp_path)
-    assert isinstance(found, Answer)
-    assert (found.verdict, "https:// links only" in found.reason) == (BAD, True)
+    answer = await saved(away, tmp_path)
+    assert isinstance(answer, Answer)
+    assert (answer.verdict, "https:// links only" in answer.reason) == (BAD, True)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # httpx closes no inner generator, which trio alone complains of
 async def test_no_more_is_taken_than_may_be(tmp_path: Path) -> None:
-    found = await saved(
+    answer = await saved(
         httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"x" * 101))), tmp_path
     )
-    assert isinstance(found, Answer)
-    assert "is larger than" in found.reason
+    assert isinstance(answer, Answer)
+    assert "is larger than" in answer.reason
 
 
 @pytest.mark.anyio

@@ -17,15 +17,15 @@ import orjson
 import pytest
 from PIL import Image
 
+from batchedit.commands.draft_edited_sheet import apply_edits
 from batchedit.commands.draft_edits import Edits, ReplaceRule
-from batchedit.commands.draft_mended import apply_edits
 from batchedit.commands.draft_pictures import fetch_pictures
 from batchedit.commands.draft_steps import Step
 from batchedit.commands.draft_take import choose_file_name
 from batchedit.commands.draft_work import run_step
 from batchedit.commands.drafts import Draft, Drafts
 from batchedit.jobs.expand import expand_all
-from batchedit.ledger.findings import Findings
+from batchedit.ledger.sheet_problems import Findings
 from batchedit.manifest.read import Row, open_manifest
 from batchedit.planning.recipe import make_recipe
 from batchedit.run_folder import open_source
@@ -54,10 +54,10 @@ def dropped(files: dict[str, bytes], name: str = "spring.csv") -> Draft:
         path = draft.upload / inside
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    told = run_step(draft, Step.TAKE)
-    if told["error"]:
-        raise AssertionError(told["error"]["message"])
-    return replace(draft, name=told["name"], sheet=told["sheet"], notes=tuple(told["notes"]))
+    result = run_step(draft, Step.TAKE)
+    if result["error"]:
+        raise AssertionError(result["error"]["message"])
+    return replace(draft, name=result["name"], sheet=result["sheet"], notes=tuple(result["notes"]))
 
 
 def packed(**files: bytes) -> bytes:
@@ -98,8 +98,8 @@ def test_a_zip_whose_stream_is_damaged_ended_in_a_traceback() -> None:
 
 def test_a_zip_of_pictures_becomes_a_sheet() -> None:
     draft = dropped({"sheet.zip": packed(**{"red__lamp.png": picture(), "notes.exe": b"MZ"})}, "photos.zip")
-    told = run_step(draft, Step.LOOK)
-    assert [row["cells"][:2] for row in told["rows"]] == [["lamp", "red/lamp.png"]]
+    result = run_step(draft, Step.LOOK)
+    assert [row["cells"][:2] for row in result["rows"]] == [["lamp", "red/lamp.png"]]
     assert draft.notes == ("1 other file in it was left out", "a sheet was made of 1 picture: a row for each")
 
 
@@ -116,11 +116,11 @@ def test_a_zip_with_a_sheet_keeps_its_pictures_beside_it() -> None:
     rows = f"{HEAD}A,pics/lamp.png,an ad\n".encode()
     draft = dropped({"sheet.zip": packed(**{"shop__list.csv": rows, "shop__pics__lamp.png": picture()})}, "shop.zip")
     assert draft.sheet == "shop/list.csv"
-    told = run_step(draft, Step.CHECK)
-    assert (told["error"], told["plan"]["to_buy"], told["bad_rows"]) == (None, 1, 0)
+    result = run_step(draft, Step.CHECK)
+    assert (result["error"], result["plan"]["to_buy"], result["bad_rows"]) == (None, 1, 0)
     fetch_pictures(draft, os.environ)
     (thumb,) = (draft.folder / "thumbs").iterdir()
-    assert thumb.name == f"{told['sample'][0]['pictures'][0]['key']}.jpg"
+    assert thumb.name == f"{result['sample'][0]['pictures'][0]['key']}.jpg"
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv"])
@@ -147,9 +147,14 @@ def test_a_shopify_export_needs_no_choice_of_columns() -> None:
         "card,Gift Card,Acme,10,,,true,\ncap,Cap,Acme,M,https://e.com/2.jpg,1,false,\n"
     )
     draft = dropped({"sheet.csv": f"{head}{rows}".encode()}, "products_export.csv")
-    told = run_step(replace(draft, choices={"prompt": "an ad for {Title}"}), Step.CHECK)
-    assert (told["error"], told["bad_rows"], told["plan"]["to_buy"], told["plan"]["left_out"]) == (None, 0, 2, 2)
-    assert [row["row"] for row in told["sample"]] == [2, 5]
+    result = run_step(replace(draft, choices={"prompt": "an ad for {Title}"}), Step.CHECK)
+    assert (result["error"], result["bad_rows"], result["plan"]["to_buy"], result["plan"]["left_out"]) == (
+        None,
+        0,
+        2,
+        2,
+    )
+    assert [row["row"] for row in result["sample"]] == [2, 5]
 
 
 # --- what is wrong ---------------------------------------------------------------------------------
@@ -160,15 +165,15 @@ def test_a_shopify_export_needs_no_choice_of_columns() -> None:
 )
 def test_a_dropped_sheet_reads_no_picture_but_its_own(cell: str) -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,{cell},an ad\n".encode()})
-    told = run_step(draft, Step.CHECK)
-    assert (told["bad_rows"], told["plan"]["to_buy"], told["sample"]) == (1, 0, [])
+    result = run_step(draft, Step.CHECK)
+    assert (result["bad_rows"], result["plan"]["to_buy"], result["sample"]) == (1, 0, [])
 
 
 def test_all_faulty_rows_are_found_and_grouped_by_cause() -> None:
     rows = "".join(f"S{n},http://e.com/{n}.jpg,an ad\n" for n in range(312))
     draft = dropped({"sheet.csv": f"{HEAD}{rows}T,,an ad\nU,https://e.com/1.jpg,fine\n".encode()})
-    told = run_step(draft, Step.CHECK)
-    assert (told["bad_rows"], told["plan"]["rows"], told["plan"]["to_buy"]) == (313, 314, 1)
+    result = run_step(draft, Step.CHECK)
+    assert (result["bad_rows"], result["plan"]["rows"], result["plan"]["to_buy"]) == (313, 314, 1)
     assert [count for _, count, _ in causes(draft)] == [312, 1]
     with Findings.open_existing(draft.folder / "check.sqlite") as findings:
         assert [row["row"] for row in findings.read_page(1, 300)] == list(range(302, 314))
@@ -187,8 +192,8 @@ def test_rows_that_are_mended_alike_can_be_bought_and_the_sheet_is_as_it_was() -
     before = hashlib.sha256(draft.source.read_bytes()).hexdigest()
     edits = Edits(alike=[ReplaceRule("image", "http://", "https://")], cells={"5": {"prompt": 'mine; "é"'}})
     edits.save(draft)
-    told = run_step(replace(draft, choices={"edits": "1"}), Step.CHECK)
-    assert (told["error"], told["bad_rows"], told["plan"]["to_buy"]) == (None, 0, 6)
+    result = run_step(replace(draft, choices={"edits": "1"}), Step.CHECK)
+    assert (result["error"], result["bad_rows"], result["plan"]["to_buy"]) == (None, 0, 6)
     assert hashlib.sha256(draft.source.read_bytes()).hexdigest() == before
     source, settings = apply_edits(draft)
     assert settings.encoding == "cp1252"
@@ -266,23 +271,23 @@ def test_twenty_rows_are_shown_as_they_are_sent_letter_for_letter() -> None:
         table.writerow([f"S{n}", f"Lamp {n} & <b>co</b>", f"<p>line {n}</p>", f"https://e.com/{n}.jpg"])
     draft = dropped({"sheet.csv": file.getvalue().encode()})
     draft = replace(draft, choices={"prompt": "an ad {{for}} {Title}: {Body (HTML)}"})
-    told = run_step(draft, Step.CHECK)
-    shown, every = told["sample"], [inputs["prompt"] for inputs in sent(draft)]
-    assert len(shown) == 20
-    assert shown[0]["row"] == 2
-    assert shown[-1]["row"] > 950
-    assert max(b["row"] - a["row"] for a, b in pairwise(shown)) < 100
-    for row in shown:
+    result = run_step(draft, Step.CHECK)
+    sample, every = result["sample"], [inputs["prompt"] for inputs in sent(draft)]
+    assert len(sample) == 20
+    assert sample[0]["row"] == 2
+    assert sample[-1]["row"] > 950
+    assert max(b["row"] - a["row"] for a, b in pairwise(sample)) < 100
+    for row in sample:
         assert "".join(text for text, _ in row["prompt"]) == every[row["row"] - 2]
-    assert [text for text, marked in shown[0]["prompt"] if marked] == ["Lamp 0 & co", "line 0"]
+    assert [text for text, marked in sample[0]["prompt"] if marked] == ["Lamp 0 & co", "line 0"]
 
 
 def test_the_sum_is_the_plan_s() -> None:
     rows = "".join(f"S{n},https://e.com/{n}.jpg,an ad\n" for n in range(12))
     draft = dropped({"sheet.csv": f"{HEAD}{rows}".encode()})
-    told = run_step(replace(draft, choices={"sizes": ["1:1", "3:2"], "variants": 3}), Step.CHECK)["plan"]
-    assert told["matrix"] == [["sizes", 2], ["variants", 3]]
-    assert (told["rows"], told["lines"], told["to_buy"], told["price"], told["estimate"]) == (
+    plan = run_step(replace(draft, choices={"sizes": ["1:1", "3:2"], "variants": 3}), Step.CHECK)["plan"]
+    assert plan["matrix"] == [["sizes", 2], ["variants", 3]]
+    assert (plan["rows"], plan["lines"], plan["to_buy"], plan["price"], plan["estimate"]) == (
         12,
         72,
         72,
@@ -293,10 +298,10 @@ def test_the_sum_is_the_plan_s() -> None:
 
 def test_a_preview_of_a_private_address_is_refused() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,https://127.0.0.1:1/a.jpg,an ad\nB,https://10.0.0.1/a.jpg,x\n".encode()})
-    told = run_step(draft, Step.CHECK)
+    result = run_step(draft, Step.CHECK)
     fetch_pictures(draft, os.environ)
     why = [path.read_text() for path in (draft.folder / "thumbs").iterdir()]
-    assert len(why) == sum(len(row["pictures"]) for row in told["sample"])
+    assert len(why) == sum(len(row["pictures"]) for row in result["sample"])
     assert all("this machine or a private network" in text for text in why)
 
 
@@ -311,12 +316,12 @@ def test_a_change_makes_what_was_found_out_of_date() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content",
     ["[]", "3", '{"sheet": "../../secret.csv"}', '{"sheet": "/etc/passwd"}', '{"made_at": "x"}', '{"choices": []}'],
 )
-def test_a_draft_that_somebody_brought_ended_the_page_that_lists_them(tmp_path: Path, told: str) -> None:
+def test_a_draft_that_somebody_brought_ended_the_page_that_lists_them(tmp_path: Path, content: str) -> None:
     drafts = Drafts({"BATCHEDIT_STATE": str(tmp_path)})
     mine = replace(drafts.make(play=True), sheet="m.csv")
     mine.save()
-    (drafts.make(play=True).folder / "draft.json").write_text(told, encoding="utf-8")
+    (drafts.make(play=True).folder / "draft.json").write_text(content, encoding="utf-8")
     assert drafts.all() == [mine]

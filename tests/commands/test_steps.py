@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.commands.plan import plan
 from batchedit.commands.step_bar import StepBar, StepLines, format_progress
 from batchedit.core.errors import InterruptedRunError
@@ -228,8 +228,8 @@ def test_who_wants_to_read_no_text_hears_of_no_step(silent: str) -> None:
         "log_json": lambda: Terminal(yes=True, never_asks=False, quiet=False, log_json=True),
         "as_json": lambda: Terminal(yes=True, never_asks=False, quiet=False, log_json=False, as_json=True),
     }
-    with hosts[silent]().step("checking rows") as told:
-        assert told is no_progress
+    with hosts[silent]().step("checking rows") as progress:
+        assert progress is no_progress
 
 
 class Impatient(Terminal):

@@ -361,12 +361,12 @@ WRITTEN_OFF = Problem(
 def test_an_event_changes_this_and_nothing_else(state: State, event: Event, changed: dict[str, object]) -> None:
     record = FULL._replace(state=state)
     after = advance(record, event)
-    told = {
+    differences = {
         name: now
         for name, was, now in zip(Record._fields, record, after, strict=True)
         if name != "state" and (was, type(was)) != (now, type(now))
     }
-    assert told == changed
+    assert differences == changed
 
 
 def test_a_retry_of_what_was_once_seen_in_the_queue_is_looked_at_with_fresh_eyes() -> None:
@@ -391,22 +391,22 @@ def test_a_job_given_up_without_a_known_problem_says_so_in_one_sentence() -> Non
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "message"),
+    ("state", "charged", "message"),
     [
         (State.CANCELLING, None, "nothing was charged"),
         (State.WAITING, None, "does not say whether it was charged"),
         (State.CANCELLING, 50_000, "the service charged $0.05 all the same"),
     ],
 )
-def test_a_cancelled_job_says_what_it_came_to(state: State, told: int | None, message: str) -> None:
-    after = advance(FULL._replace(state=state), CancelConfirmed(NOW, told))
+def test_a_cancelled_job_says_what_it_came_to(state: State, charged: int | None, message: str) -> None:
+    after = advance(FULL._replace(state=state), CancelConfirmed(NOW, charged))
     assert after.problem is not None
     assert (after.problem.kind, after.finished_at) == (Kind.CANCELLED, NOW)
     assert message in after.problem.message
 
 
 @pytest.mark.parametrize(
-    ("cost", "known", "told", "spent", "message"),
+    ("cost", "known", "charged", "spent", "message"),
     [
         (70_000, True, None, 70_007, "the service charged $0.07 all the same"),
         (70_000, True, 50_000, 50_007, "the service charged $0.05 all the same"),
@@ -415,10 +415,10 @@ def test_a_cancelled_job_says_what_it_came_to(state: State, told: int | None, me
     ],
 )
 def test_a_picture_that_came_out_before_its_cancel_says_what_it_cost(
-    cost: int, known: bool, told: int | None, spent: int, message: str
+    cost: int, known: bool, charged: int | None, spent: int, message: str
 ) -> None:
     after = advance(
-        FULL._replace(state=State.CANCELLING, reserved=0, cost=cost, cost_known=known), CancelConfirmed(NOW, told)
+        FULL._replace(state=State.CANCELLING, reserved=0, cost=cost, cost_known=known), CancelConfirmed(NOW, charged)
     )
     assert after.spent == spent
     assert after.problem is not None
@@ -461,9 +461,9 @@ class TestMoney:
 
     def test_the_price_the_service_names_replaces_the_estimate(self) -> None:
         waiting = make_record(State.WAITING)
-        told = advance(waiting, Completed(NOW, OUTPUTS, 70_000))
+        completed = advance(waiting, Completed(NOW, OUTPUTS, 70_000))
         untold = advance(waiting, Completed(NOW, OUTPUTS))
-        assert (told.reserved, told.cost, told.cost_known) == (0, 70_000, True)
+        assert (completed.reserved, completed.cost, completed.cost_known) == (0, 70_000, True)
         assert (untold.reserved, untold.cost, untold.cost_known) == (0, 40_000, False)
         later = advance(advance(untold, Saved(NOW, (FILE,))), Priced(NOW, 70_000))
         assert (later.cost, later.cost_known) == (70_000, True)
@@ -497,7 +497,7 @@ class TestMoney:
         )
 
     @pytest.mark.parametrize(
-        ("state", "told", "cost", "known"),
+        ("state", "charged", "cost", "known"),
         [
             (State.CANCELLING, None, 0, True),  # we asked, and only a queued job can be cancelled
             (State.CANCELLING, 0, 0, True),
@@ -508,21 +508,21 @@ class TestMoney:
         ],
     )
     def test_a_cancelled_job_is_free_only_where_that_is_known(
-        self, state: State, told: int | None, cost: int, known: bool
+        self, state: State, charged: int | None, cost: int, known: bool
     ) -> None:
-        record = advance(make_record(state), CancelConfirmed(NOW, told))
+        record = advance(make_record(state), CancelConfirmed(NOW, charged))
         assert (record.spent, record.cost_known, record.reserved) == (cost, known, 0)
         assert record.problem is not None
         assert ("nothing was charged" in record.problem.message) is (cost == 0)
         assert advance(record, Priced(NOW, 30_000)).spent == 30_000
         assert advance(record, RetryAsked(NOW)).spent == cost
 
-    @pytest.mark.parametrize(("told", "known"), [(70_000, True), (None, False)])
-    def test_a_cancel_does_not_unpay_what_has_come_out(self, told: int | None, known: bool) -> None:
-        record = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, told))
+    @pytest.mark.parametrize(("charged", "known"), [(70_000, True), (None, False)])
+    def test_a_cancel_does_not_unpay_what_has_come_out(self, charged: int | None, known: bool) -> None:
+        record = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, charged))
         for event in (GivenUp(NOW, PROBLEM), Resumed(NOW), CancelAsked(NOW), CancelConfirmed(NOW)):
             record = advance(record, event)
-        assert (record.state, record.spent, record.cost_known) == (State.CANCELLED, told or 40_000, known)
+        assert (record.state, record.spent, record.cost_known) == (State.CANCELLED, charged or 40_000, known)
         assert record.problem is not None
         assert "nothing was charged" not in record.problem.message
 

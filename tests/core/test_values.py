@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchedit.core.approval import Approval, StoreApproval
+from batchedit.core.approved_purchases import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
-from batchedit.core.inanswer import InlinePictures, is_inline_address
+from batchedit.core.inline_pictures import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
 from batchedit.core.money import (
     format_usd,
@@ -21,9 +21,9 @@ from batchedit.core.money import (
     to_plain_usd,
 )
 from batchedit.core.review import ReviewProgress
+from batchedit.core.shell_commands import format_command
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.typed import format_command
-from batchedit.core.unwritten import WriteFailures
+from batchedit.core.write_failures import WriteFailures
 from tests.support.factories import make_record
 
 # --- leave to buy ---------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_an_amount_is_typed_shown_and_written_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("micros", "shown"),
+    ("micros", "text"),
     [
         (0, "$0.00"),
         (40_000, "$0.04"),
@@ -109,12 +109,12 @@ def test_an_amount_is_typed_shown_and_written_the_same() -> None:
         (1, "$0.000001"),
     ],
 )
-def test_an_amount_is_shown_to_the_cent_and_finer_only_where_it_is_finer(micros: int, shown: str) -> None:
-    assert format_usd(micros) == shown
+def test_an_amount_is_shown_to_the_cent_and_finer_only_where_it_is_finer(micros: int, text: str) -> None:
+    assert format_usd(micros) == text
 
 
 @pytest.mark.parametrize(
-    ("told", "micros"),
+    ("value", "micros"),
     [
         (0, 0),
         ("$0.04", 40_000),
@@ -133,9 +133,9 @@ def test_an_amount_is_shown_to_the_cent_and_finer_only_where_it_is_finer(micros:
     ids=repr,
 )
 def test_an_amount_that_a_service_tells_is_read_to_the_micro_dollar_or_not_at_all(
-    told: Any, micros: int | None
+    value: Any, micros: int | None
 ) -> None:
-    assert read_json_usd(told) == micros
+    assert read_json_usd(value) == micros
 
 
 def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
@@ -148,7 +148,7 @@ def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slowdown", "told"),
+    ("slowdown", "sentence"),
     [
         (Slowdown(4.0), "slowed by the service: 4 POSTs a second (429)"),
         (Slowdown(4.4), "slowed by the service: 4.4 POSTs a second (429)"),
@@ -159,8 +159,8 @@ def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
         (Slowdown(None, 20, 7200.0), "slowed by the service: 20 jobs at once (429), 2.0 hours longer"),
     ],
 )
-def test_a_slowdown_is_told_in_one_sentence_and_read_back(slowdown: Slowdown, told: str) -> None:
-    assert str(slowdown) == told
+def test_a_slowdown_is_told_in_one_sentence_and_read_back(slowdown: Slowdown, sentence: str) -> None:
+    assert str(slowdown) == sentence
     assert Slowdown.read(slowdown.as_json()) == slowdown
 
 

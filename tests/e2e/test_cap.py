@@ -15,7 +15,7 @@ from batchedit.commands.audit import audit
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle, Record
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import rescue
+from batchedit.ledger.rescue_file import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import manifest, on, run_cli
 from tests.support.fork_server import ForkServer

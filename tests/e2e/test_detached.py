@@ -19,12 +19,12 @@ from typing import Any
 import anyio
 import pytest
 
-from batchedit.commands.carry import Offer, Unattended, offer
-from batchedit.commands.confirmation import Command, Confirmation, ConfirmationFolder
+from batchedit.commands.confirmation_file import Command, Confirmation, ConfirmationFolder
 from batchedit.commands.launch import Launch, start_process
 from batchedit.commands.live import LiveState, find_live_state
+from batchedit.commands.offer_and_carry_out import Offer, Unattended, offer
+from batchedit.commands.pause_stop_set import wish
 from batchedit.commands.trust import keep_typed
-from batchedit.commands.wishes import wish
 from batchedit.core.errors import BatcheditError, UsageError
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.results.report import Report
@@ -161,7 +161,7 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
     manifest(tmp_path / "m.csv", 2)
     confirmation = get_offer(make_command(tmp_path, slow)).confirmation
     script = (
-        "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
+        "import json, os, signal, sys; from batchedit.commands.confirmation_file import Confirmation; "
         "from batchedit.commands.launch import start_process; "
         "start_process(Confirmation.from_json(json.loads(sys.argv[1]))); "
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -25,8 +25,8 @@ import pytest
 from minisign import KeyPair
 
 from batchedit.cli.app import batchedit
-from batchedit.commands.carry import Offer, Unattended, offer
-from batchedit.commands.confirmation import Command, ConfirmationFolder
+from batchedit.commands.confirmation_file import Command, ConfirmationFolder
+from batchedit.commands.offer_and_carry_out import Offer, Unattended, offer
 from batchedit.commands.retry import RetryRequest
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
@@ -35,7 +35,7 @@ from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.url import build_store_option, hide_password
-from batchedit.ledger.rescue import rescue
+from batchedit.ledger.rescue_file import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
@@ -70,27 +70,30 @@ TABLE = {
     ("cli/settle_commands.py", "format_command('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/commands.py", "format_command('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', run, '--buy-again', _name_for_command(doubt, report), *report.room, *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', run, '--write-off', _name_for_command(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('doubt', report.folder, '--request-id', f'{_name_for_command(doubt, report)}=ID', *report.store)",
     ): "test_an_id_that_was_pasted_is_collected",
-    ("cli/show.py", "format_command('fetch', run, *report.store)"): "test_what_can_not_be_collected",
-    ("cli/show.py", "format_command('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
+    ("cli/printed_text.py", "format_command('fetch', run, *report.store)"): "test_what_can_not_be_collected",
+    (
+        "cli/printed_text.py",
+        "format_command('fetch', report.folder, *report.store)",
+    ): "test_an_id_that_was_pasted_is_collected",
     ("runcomfy/token.py", "format_command('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
-    ("cli/show.py", "format_command('template')"): "test_nobody_has_a_run_yet",
-    ("cli/show.py", "format_command('template', '--examples')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('template')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('template', '--examples')"): "test_nobody_has_a_run_yet",
     (
         "cli/source_commands.py",
         "format_command('run', folder / 'demo.csv', '--sandbox')",
     ): "test_the_help_names_commands_that_work",
-    ("cli/show.py", "format_command('run', '--help')"): "test_nobody_has_a_run_yet",
+    ("cli/printed_text.py", "format_command('run', '--help')"): "test_nobody_has_a_run_yet",
     ("cli/config_file.py", "format_command(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
     ("cli/review_commands.py", "format_command('review', page.run)"): "test_from_the_gallery_to_the_delivery",
     ("cli/review_commands.py", "format_command('review', delivered.run)"): "test_from_the_gallery_to_the_delivery",
@@ -151,7 +154,10 @@ TABLE = {
         "ledger/postgres/durability.py",
         "format_command('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
-    ("commands/rescued.py", "format_command('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
+    (
+        "commands/take_in_rescued_ids.py",
+        "format_command('audit', folder.path)",
+    ): "test_an_id_that_contradicts_the_checkpoint",
     ("cli/detached.py", "format_command('status', shorten_path(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
@@ -160,15 +166,15 @@ TABLE = {
     ("cli/live_commands.py", "format_command('resume', folder)"): "test_a_run_in_a_process_of_its_own",
     ("commands/models.py", "format_command('models')"): "test_a_model_that_is_not_there",
     (
-        "commands/wishes.py",
+        "commands/pause_stop_set.py",
         "format_command('run', shorten_path(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (
-        "commands/confirmation.py",
+        "commands/confirmation_file.py",
         "format_command(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
     ): "test_a_yes_that_was_said_beforehand",
     (
-        "commands/carry.py",
+        "commands/offer_and_carry_out.py",
         "format_command('run', shorten_path(Path(confirmation.folder)))",
     ): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "format_command('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
@@ -179,7 +185,7 @@ TABLE = {
         "format_command('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
     (
-        "cli/show.py",
+        "cli/printed_text.py",
         "format_command('gallery', shorten_path(run))",
     ): "test_where_the_pictures_of_a_canary_are_looked_at",
     (
@@ -249,7 +255,7 @@ def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> N
             )
             if re.search(rf"batchedit ((?:{VERBS})\b|\{{)", text):
                 wrong.append(f"{name}:{node.lineno} {text}")
-            if isinstance(node, ast.Import) and "shlex" in ast.unparse(node) and name != "core/typed.py":
+            if isinstance(node, ast.Import) and "shlex" in ast.unparse(node) and name != "core/shell_commands.py":
                 wrong.append(f"{name}:{node.lineno} quotes by itself")
     assert wrong == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.cli.streams import fold
-from batchedit.core.typed import format_command
+from batchedit.core.shell_commands import format_command
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import make_env, manifest, on, run_cli, start, until

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 import batchedit
-from batchedit.commands.play import is_play
+from batchedit.commands.play_money import is_play
 from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint

@@ -16,8 +16,8 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.cli.host import Terminal
-from batchedit.commands.quote import Quote
+from batchedit.cli.terminal import Terminal
+from batchedit.commands.quote_to_confirm import Quote
 from batchedit.commands.retry import RetryRequest, retry
 from batchedit.commands.trust import BELIEVED_SETTINGS
 from batchedit.images.features import to_thumb_name

@@ -13,7 +13,7 @@ import pytest
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import rescue
+from batchedit.ledger.rescue_file import rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import make_env, manifest, on, rows
 from tests.support.cli import run_cli as batchedit

@@ -108,18 +108,18 @@ def test_where_each_value_comes_from(tmp_path: Path) -> None:
     (tmp_path / "batchedit.toml").write_text('variants = 2\nprompt = "ad for {sku}"\n')
     env = make_env(BATCHEDIT_VARIANTS="3", BATCHEDIT_MAX_COST="8")
 
-    def shown(*more: str, at: Path = tmp_path) -> dict[str, list[str]]:
+    def list_settings(*more: str, at: Path = tmp_path) -> dict[str, list[str]]:
         lines = batchedit("config", "m.csv", *more, cwd=at, env=env).stdout.splitlines()
         return {line.split()[0]: line.split(maxsplit=2) for line in lines[1:] if not line.startswith("  →")}
 
-    before = shown("--max-cost", "7")
+    before = list_settings("--max-cost", "7")
     assert before["max-cost"][1:] == ['"7.00"', "flag"]
     assert before["variants"][1:] == ["3", "environment BATCHEDIT_VARIANTS"]
     assert f"file {tmp_path / 'batchedit.toml'}" in " ".join(before["prompt"])
     assert before["sizes"][-1] == "default"
 
     batchedit("run", "m.csv", "--sandbox", "-j", "5", cwd=tmp_path, env=env)
-    after = shown()
+    after = list_settings()
     assert after["concurrency"][1:] == ["5", "the run (flag)"]
     assert after["sandbox"][1:] == ["true", "the run (flag)"]
     kept_settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()

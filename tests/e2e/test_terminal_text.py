@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.core.visible import as_lines, escape_controls, escape_json_controls, to_one_line
+from batchedit.core.safe_text import as_lines, escape_controls, escape_json_controls, to_one_line
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import make_env

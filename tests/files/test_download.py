@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from batchedit.core.errors import OutputError
-from batchedit.core.inanswer import InlinePictures
+from batchedit.core.inline_pictures import InlinePictures
 from batchedit.core.model import Job, JobKey, Kind, Output, Record, SavedFile, State
 from batchedit.files import download as module
 from batchedit.files import writer as landing
@@ -394,9 +394,9 @@ async def test_a_picture_is_decoded_once_for_proof_thumbnail_and_features(server
     album = Album(folder / "thumbs")
     async with downloader(folder, album=album) as files:
         saved = await files.save(record(), Output(f"{server.url}/a"), 0)
-    found = album.load_features([FeatureRequest(folder / saved.path, saved.sha256)])[saved.sha256]
+    features = album.load_features([FeatureRequest(folder / saved.path, saved.sha256)])[saved.sha256]
     assert decoded == ["PNG"]
-    assert (found.width, found.height, found.problem) == (1300, 1000, "")
+    assert (features.width, features.height, features.problem) == (1300, 1000, "")
     with Image.open(folder / "thumbs" / to_thumb_name(saved.sha256)) as thumb:
         assert thumb.size == (512, 394)
 
@@ -410,8 +410,8 @@ async def test_a_picture_whose_thumbnail_a_crash_prevented_gets_it_from_the_gall
         saved = await files.save(record(), Output(f"{server.url}/a"), 0)
     assert (folder / saved.path).read_bytes() == PNG
     (folder / "thumbs").unlink()
-    found = Album(folder / "thumbs").load_features([FeatureRequest(folder / saved.path, saved.sha256)])
-    assert found[saved.sha256].problem == ""
+    features = Album(folder / "thumbs").load_features([FeatureRequest(folder / saved.path, saved.sha256)])
+    assert features[saved.sha256].problem == ""
     assert (folder / "thumbs" / to_thumb_name(saved.sha256)).is_file()
 
 

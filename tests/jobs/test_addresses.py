@@ -22,12 +22,12 @@ MEDIA = "https://shop.example.com/media/catalog/product"
 def test_a_magento_export_says_where_its_pictures_are_to_be_found(tmp_path: Path) -> None:
     """`/m/b/mb01.jpg is neither a link nor a file` was all that its rows said, and no option helped."""
     (tmp_path / "m.csv").write_text(MAGENTO)
-    told = run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    output = run_cli("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
     assert (
         "warning: 1 row names a file that is not here (row 2 (MB-1)); if it is a web server's, say which: "
         "--map image='https://www.example.com/media/catalog/product{base_image}'"
-    ) in told
-    assert "left out        1 row: a product without a picture" in told
+    ) in output
+    assert "left out        1 row: a product without a picture" in output
     plan = run_cli("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_image}}", cwd=tmp_path, code=65).stdout
     assert f"note: image: {MEDIA}{{base_image}}, with the column 'base_image'" in plan
     assert "to buy          1 picture" in plan
@@ -44,8 +44,8 @@ def test_the_shops_own_folder_of_pictures_is_taken_where_it_is_at_hand(tmp_path:
     folder = tmp_path / "media" / "m" / "b"
     folder.mkdir(parents=True)
     Image.new("RGB", (20, 20), "red").save(folder / "mb01.jpg")
-    told = run_cli("plan", "m.csv", "--sandbox", "--image-root", "media", cwd=tmp_path).stdout
-    assert "to buy          1 picture" in told
+    output = run_cli("plan", "m.csv", "--sandbox", "--image-root", "media", cwd=tmp_path).stdout
+    assert "to buy          1 picture" in output
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_paths_become_links(address: str, cell: object, links: object) -> None:
 
 
 def test_an_address_may_go_on_behind_the_column() -> None:
-    found = parse_address("https://cdn.example.com/{SKU}.jpg?w=800")
-    assert found is not None
-    assert found.make_reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
+    address = parse_address("https://cdn.example.com/{SKU}.jpg?w=800")
+    assert address is not None
+    assert address.make_reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
     assert parse_address("SKU") is None
     assert parse_address("{SKU}") is None
 
 
 def test_an_address_with_a_column_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(MAGENTO)
-    told = run_cli("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_imag}}", cwd=tmp_path, code=64).stderr
-    assert "there is no column 'base_imag'" in told
-    assert "Did you mean 'base_image'?" in told
+    errors = run_cli("plan", "m.csv", "--sandbox", "--map", f"image={MEDIA}{{base_imag}}", cwd=tmp_path, code=64).stderr
+    assert "there is no column 'base_imag'" in errors
+    assert "Did you mean 'base_image'?" in errors
     assert UsageError("").code == 64

@@ -59,9 +59,9 @@ def inputs(cells, **options):
 
 
 def problems(cells, **options):
-    found = expand(cells, **options)
-    assert isinstance(found, InvalidLine)
-    return found.problems
+    line = expand(cells, **options)
+    assert isinstance(line, InvalidLine)
+    return line.problems
 
 
 def rows(*dicts):
@@ -134,7 +134,7 @@ def test_an_empty_substituted_cell_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("options", "told", "hint"),
+    ("options", "message", "hint"),
     [
         ({"prompt": "{Titel}"}, "which is no column", "{Title}"),
         ({"prompt": "{Title"}, "lone {", "{{"),
@@ -150,8 +150,8 @@ def test_an_empty_substituted_cell_is_counted():
         ({"fill_down": ("Titl",)}, "no column", "Title"),
     ],
 )
-def test_options_that_make_no_sense(options, told, hint):
-    with pytest.raises(UsageError, match=told) as caught:
+def test_options_that_make_no_sense(options, message, hint):
+    with pytest.raises(UsageError, match=message) as caught:
         Expander(recipe(**options), ("sku", "Title", "image", "prompt"))
     assert hint in caught.value.hint
 
@@ -163,7 +163,7 @@ def test_a_required_field_that_nothing_fills():
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "reason"),
     [
         ("http://x.example/1.png", "https:// links only"),
         ("//cdn.example/1.png", "write https:"),
@@ -174,10 +174,10 @@ def test_a_required_field_that_nothing_fills():
         ('["https://x.example/1.png"', "begins like a JSON list"),
     ],
 )
-def test_what_is_no_picture(cell, told):
+def test_what_is_no_picture(cell, reason):
     (problem,) = problems({"Image Src": cell, "prompt": "p"}, mapping={"image": "Image Src"})
     assert problem.column == "Image Src"
-    assert told in problem.reason
+    assert reason in problem.reason
 
 
 @pytest.mark.parametrize("cell", [f'["{U}", "{U}?2"]', f"{U} | {U}?2", f"{U}\n{U}?2", [U, U + "?2"]])
@@ -186,13 +186,15 @@ def test_several_pictures_in_a_cell(cell):
 
 
 def test_all_reasons_at_once():
-    found = problems({"Pic": "ftp://x", "prompt": "", "size": "4:3"}, mapping={"image": "Pic"})
-    assert [(problem.column, problem.value) for problem in found] == [
+    all_problems = problems({"Pic": "ftp://x", "prompt": "", "size": "4:3"}, mapping={"image": "Pic"})
+    assert [(problem.column, problem.value) for problem in all_problems] == [
         ("Pic", "ftp://x"),
         ("prompt", ""),
         ("size", "4:3"),
     ]
-    assert found[2].reason == "is not possible: the service takes 3:2 (landscape), 1:1 (square) or 2:3 (portrait)"
+    assert (
+        all_problems[2].reason == "is not possible: the service takes 3:2 (landscape), 1:1 (square) or 2:3 (portrait)"
+    )
 
 
 @pytest.mark.parametrize("cell", ["3:2", " 3:2 ", "03:02", "3:02", "03:02:00"])
@@ -250,8 +252,8 @@ def test_a_rich_schema_refuses_in_words():
         "more": "[1]",
         "mask": f"{U} | {U}",
     }
-    told = {problem.column: problem.reason for problem in problems(cells, schema=RICH)}
-    assert told == {
+    reasons = {problem.column: problem.reason for problem in problems(cells, schema=RICH)}
+    assert reasons == {
         "prompt": "is too long: 21 characters, and the service takes 20",
         "seed": "is out of range: the service takes 0 to 99",
         "strength": "is not a number; write it like 0.75",
@@ -272,19 +274,19 @@ def test_a_bad_row_is_an_invalid_line():
 
 
 def test_sizes_and_variants_multiply_in_order():
-    found = expand({"sku": "a", "image": U, "prompt": "p"}, sizes=("2:3", "1:1"), variants=2)
-    assert [(line.job.size, line.job.variant, line.job.name) for line in found] == [
+    expanded = expand({"sku": "a", "image": U, "prompt": "p"}, sizes=("2:3", "1:1"), variants=2)
+    assert [(line.job.size, line.job.variant, line.job.name) for line in expanded] == [
         ("2:3", 1, "a-2x3-1"),
         ("2:3", 2, "a-2x3-2"),
         ("1:1", 1, "a-1x1-1"),
         ("1:1", 2, "a-1x1-2"),
     ]
-    assert len({line.job.key for line in found}) == 4
+    assert len({line.job.key for line in expanded}) == 4
 
 
 def test_over_expands_over_values():
-    found = expand({"sku": "a", "image": U}, prompt="for {market}", over={"market": ("DE", "FR")})
-    assert [(line.job.name, json.loads(line.over), json.loads(line.job.inputs)["prompt"]) for line in found] == [
+    expanded = expand({"sku": "a", "image": U}, prompt="for {market}", over={"market": ("DE", "FR")})
+    assert [(line.job.name, json.loads(line.over), json.loads(line.job.inputs)["prompt"]) for line in expanded] == [
         ("a-DE-1x1-1", {"market": "DE"}, "for DE"),
         ("a-FR-1x1-1", {"market": "FR"}, "for FR"),
     ]
@@ -299,8 +301,8 @@ def test_fill_down_within_an_id_and_its_hint():
     expander = Expander(recipe(prompt="ad for {Title}"), tuple(shop[0]))
     list(map(expander.expand, rows(*shop)))
     assert expander.find_fill_down_columns() == ("Title",)
-    found = lines(*shop, prompt="ad for {Title}", fill_down=("title",))
-    assert [json.loads(line.job.inputs)["prompt"] for line in found] == ["ad for A", "ad for A", "ad for "]
+    filled = lines(*shop, prompt="ad for {Title}", fill_down=("title",))
+    assert [json.loads(line.job.inputs)["prompt"] for line in filled] == ["ad for A", "ad for A", "ad for "]
 
 
 @pytest.mark.parametrize(
@@ -379,25 +381,25 @@ def test_a_local_picture_counts_by_its_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "reason"),
     [("gone.png", "neither"), ("sub", "folder"), ("t.png", "no picture"), ("x" * 5000, "neither"), ("a\0b", "neither")],
 )
-def test_what_is_no_local_picture(tmp_path, cell, told):
+def test_what_is_no_local_picture(tmp_path, cell, reason):
     (tmp_path / "sub").mkdir()
     (tmp_path / "t.png").write_text("text")
     (problem,) = problems({"image": cell, "prompt": "p"}, image_roots=(tmp_path,))
-    assert told in problem.reason
+    assert reason in problem.reason
 
 
 def test_the_broken_manifest_is_told_row_by_row():
     manifest = open_manifest(Path(__file__).parents[2] / "manifests" / "broken.csv")
-    found = list(expand_all(manifest, recipe()))
-    assert [line.row for line in found if isinstance(line, ResultLine)] == [1, 11]
-    assert [len(line.problems) for line in found if isinstance(line, InvalidLine)] == [1] * 9 + [3]
+    expanded = list(expand_all(manifest, recipe()))
+    assert [line.row for line in expanded if isinstance(line, ResultLine)] == [1, 11]
+    assert [len(line.problems) for line in expanded if isinstance(line, InvalidLine)] == [1] * 9 + [3]
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
         (
             {"properties": {"prompt": {"type": "strng"}}},
@@ -421,8 +423,8 @@ def test_the_broken_manifest_is_told_row_by_row():
         ),
     ],
 )
-def test_a_schema_that_is_none_was_told_in_the_words_of_a_validator(schema: dict[str, Any], told: str) -> None:
+def test_a_schema_that_is_none_was_told_in_the_words_of_a_validator(schema: dict[str, Any], message: str) -> None:
     """They had line breaks spelled as \\n, and the field stood in square brackets at the end."""
     with pytest.raises(UsageError) as refused:
         Expander(Recipe(model="m", schema={"type": "object", **schema}), ("prompt",))
-    assert str(refused.value) == told
+    assert str(refused.value) == message

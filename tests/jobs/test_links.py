@@ -63,7 +63,7 @@ X, Y = (f"https://v5.airtableusercontent.com/v3/u/1/{name}.jpg" for name in "xy"
 
 
 @pytest.mark.parametrize(
-    ("cell", "found"),
+    ("cell", "links"),
     [
         (f"mug.jpg ({X})", [X]),
         (f"mug.jpg ({X}),cup (2).jpg ({Y})", [X, Y]),
@@ -77,8 +77,8 @@ X, Y = (f"https://v5.airtableusercontent.com/v3/u/1/{name}.jpg" for name in "xy"
         (f'=hyperlink("{A}"; "view")', [A]),
     ],
 )
-def test_a_link_in_another_programs_wrapping_is_taken_out(cell: str, found: list[str]) -> None:
-    assert read(cell) == found
+def test_a_link_in_another_programs_wrapping_is_taken_out(cell: str, links: list[str]) -> None:
+    assert read(cell) == links
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_list_of_links_that_carry_links_says_how_to_write_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "told"),
+    ("link", "reason"),
     [
         ("https://https://shop.example.com/1.jpg", "begins with https:// twice"),
         ("https:///https://shop.example.com/1.jpg", "no complete link"),
@@ -139,10 +139,10 @@ def test_a_list_of_links_that_carry_links_says_how_to_write_it() -> None:
         ("https:/shop.example.com/1.jpg", "is no complete link"),
     ],
 )
-def test_a_link_that_nobody_can_fetch_is_refused(link: str, told: str) -> None:
+def test_a_link_that_nobody_can_fetch_is_refused(link: str, reason: str) -> None:
     with pytest.raises(CellError) as refused:
         read(link)
-    assert told in str(refused.value)
+    assert reason in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_link_that_is_known_to_be_a_page_is_named(link: str, what: str) -> Non
     pictures = Pictures(())
     pictures.row, pictures.id = 7, "00413"
     assert pictures.read(link) == [link]
-    assert {page: (found.links, found.rows.first) for page, found in pictures.probable_pages.items()} == {
+    assert {page: (summary.links, summary.rows.first) for page, summary in pictures.probable_pages.items()} == {
         what: (1, [(7, "00413")])
     }
 
@@ -293,15 +293,15 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
     """The usual link of a known host is taken at one look, since a million of them are read; no other may slip through."""
     link = f"https://{host}{''.join(pieces)}"
 
-    def told(pictures: Pictures) -> object:
+    def describe(pictures: Pictures) -> object:
         try:
-            found = pictures.read(link)
+            result = pictures.read(link)
         except CellError as error:
             return str(error)
         return (
-            found,
+            result,
             dict(pictures.mended_links),
-            {page: found.links for page, found in pictures.probable_pages.items()},
+            {page: result.links for page, result in pictures.probable_pages.items()},
         )
 
     def met() -> Pictures:
@@ -312,7 +312,7 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
         pictures.probable_pages.clear()
         return pictures
 
-    assert told(met()) == told(Pictures(()))
+    assert describe(met()) == describe(Pictures(()))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7:8123", "LOCALHOST:80", "[::1]:8123"])

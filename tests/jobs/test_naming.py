@@ -63,16 +63,16 @@ def names(*ids, **options):
     ],
 )
 def test_any_id_makes_a_safe_name(id_, name):
-    (found,) = names(id_)
-    assert found.removeprefix("_") == name.removeprefix("_")
+    (file_name,) = names(id_)
+    assert file_name.removeprefix("_") == name.removeprefix("_")
 
 
 @pytest.mark.parametrize("id_", ["CON", "nul", "COM1.txt", "lpt9 ", "aux", ".hidden", "x.", "..."])
 def test_reserved_words_never_stand_alone(id_):
-    (found,) = names(id_, name="{id}")
-    stem = found.split(".")[0].strip().lower()
+    (file_name,) = names(id_, name="{id}")
+    stem = file_name.split(".")[0].strip().lower()
     assert stem not in {"con", "nul", "com1", "lpt9", "aux", ""}
-    assert not found.endswith((".", " "))
+    assert not file_name.endswith((".", " "))
 
 
 def test_long_names_are_cut_apart():

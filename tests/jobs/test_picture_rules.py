@@ -17,8 +17,8 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import run_cli
 
 
-def rule(told: str, value: Any) -> dict[str, Any]:
-    return {"validation_rule": told, "validation_value": value, "validation_error": "not told"}
+def rule(condition: str, value: Any) -> dict[str, Any]:
+    return {"validation_rule": condition, "validation_value": value, "validation_error": "not told"}
 
 
 def test_rules_are_read_from_the_field_and_its_items_and_others_are_left_to_the_service() -> None:
@@ -35,7 +35,7 @@ def test_rules_are_read_from_the_field_and_its_items_and_others_are_left_to_the_
 
 
 @pytest.mark.parametrize(
-    ("told", "value", "words"),
+    ("condition", "value", "words"),
     [
         ("width_pixels>", 300, "a width of more than 300 pixels"),
         ("width_pixels>=", 300, ""),
@@ -48,12 +48,12 @@ def test_rules_are_read_from_the_field_and_its_items_and_others_are_left_to_the_
     ],
 )
 def test_a_local_picture_that_breaks_a_rule_is_told_and_not_refused(
-    tmp_path: Path, told: str, value: float, words: str
+    tmp_path: Path, condition: str, value: float, words: str
 ) -> None:
     Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
     pictures = Pictures((tmp_path,))
     pictures.row = 4
-    assert len(pictures.make_reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
+    assert len(pictures.make_reader(read_rules({"validations": [rule(condition, value)]}))("a.png")) == 1
     assert {taken: rows.count for taken, rows in pictures.beyond_rules.items()} == ({words: 1} if words else {})
     assert len(pictures.read("a.png")) == 1  # another field, without a rule
     assert sum(rows.count for rows in pictures.beyond_rules.values()) == bool(words)
@@ -108,9 +108,9 @@ def test_the_plan_warns_of_what_a_model_may_refuse(tmp_path: Path) -> None:
     Image.new("RGB", (255, 200)).save(tmp_path / "narrow.png")
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,wide.png,an ad\nB,narrow.png,an ad\n")
     with serve(SandboxConfig(latency="0", models={"lab/wide": schema})) as it:
-        told = ("--base-url", it.url, "--model", "lab/wide")
-        shown = run_cli("models", "show", "lab/wide", "--base-url", it.url, cwd=tmp_path).stdout
-        assert "Pictures: a width of at least 256 pixels." in " ".join(shown.split())
-        plan = " ".join(run_cli("plan", "m.csv", *told, cwd=tmp_path).stdout.split())
+        options = ("--base-url", it.url, "--model", "lab/wide")
+        output = run_cli("models", "show", "lab/wide", "--base-url", it.url, cwd=tmp_path).stdout
+        assert "Pictures: a width of at least 256 pixels." in " ".join(output.split())
+        plan = " ".join(run_cli("plan", "m.csv", *options, cwd=tmp_path).stdout.split())
         assert "pictures of a width of at least 256 pixels: row 3 (B) may be refused, which costs nothing" in plan
         assert it.ledger()["submits_seen"] == 0

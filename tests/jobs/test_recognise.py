@@ -12,8 +12,8 @@ from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Expander, expand_all
 from batchedit.jobs.recipe import Recipe
 from batchedit.jobs.recognise import recognise
-from batchedit.manifest.platforms import find_platform
 from batchedit.manifest.read import open_manifest
+from batchedit.manifest.shop_column_names import find_platform
 from tests.manifest.test_excel import LINK, SCHEMA
 
 AIRTABLE = '"mug.jpg (https://v5.airtableusercontent.com/v3/u/1/abc/m),b.jpg (https://v5.airtableusercontent.com/v3/u/1/def/b)"'
@@ -22,8 +22,8 @@ AIRTABLE = '"mug.jpg (https://v5.airtableusercontent.com/v3/u/1/abc/m),b.jpg (ht
 def recognised(path: Path, head: str, *rows: str) -> tuple[str, bool]:
     """The column that the picture is taken from, and whether that is certain."""
     path.write_text("\n".join([head, *rows]), encoding="utf-8")
-    found = recognise(open_manifest(path), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
-    return found.mapping.get("image", ""), not found.guesses
+    recipe = recognise(open_manifest(path), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
+    return recipe.mapping.get("image", ""), not recipe.guesses
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_variation_of_woocommerce_without_a_picture_is_a_variant(tmp_path: Pat
     )
     manifest = open_manifest(path)
     recipe = recognise(manifest, Recipe(model="m", schema=SCHEMA))
-    told = [line.problems[0].reason for line in expand_all(manifest, recipe) if isinstance(line, InvalidLine)]
-    assert told == ["is a variant without a picture of its own", "is a product without a picture"]
+    reasons = [line.problems[0].reason for line in expand_all(manifest, recipe) if isinstance(line, InvalidLine)]
+    assert reasons == ["is a variant without a picture of its own", "is a product without a picture"]
 
 
 SIZED = {**SCHEMA, "properties": {**SCHEMA["properties"], "size": {"enum": ["3:2", "1:1", "2:3"]}}}

@@ -27,8 +27,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from batchedit import disk
-from batchedit.cli import host as terminal
-from batchedit.cli import main
+from batchedit.cli import main, terminal
 from batchedit.core.events import Event, Released, RetryAsked, Reused
 from batchedit.core.model import Record
 from batchedit.files.objects import Objects

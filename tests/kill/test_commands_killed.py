@@ -23,9 +23,9 @@ RUN = Path("outputs", "m")
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def bought(sandbox: RunningSandbox) -> int:
 
 def is_what_was_asked(folder: Path, sandbox: RunningSandbox, purchases: int) -> None:
     """So many in all, but for those whose POST may not have been sent: the kill left them in doubt. Nothing else is open."""
-    found = states(folder)
-    assert purchases - found["in_doubt"] <= bought(sandbox) <= purchases
-    assert found.keys() <= {"done", "in_doubt"}
-    assert found["in_doubt"] <= 1
+    counts = states(folder)
+    assert purchases - counts["in_doubt"] <= bought(sandbox) <= purchases
+    assert counts.keys() <= {"done", "in_doubt"}
+    assert counts["in_doubt"] <= 1
 
 
 POINTS = ["Reserved", "answered", "Accepted", "Completed"]
@@ -157,8 +157,8 @@ def test_killed_between_the_decision_and_the_purchase(
     words = ["doubt", RUN, "--buy-again", "all"] if point == "Released" else ["retry", RUN, "--failed"]
     killed(fork_server, tmp_path, (point, 1), *words, *on(sandbox))
     assert bought(sandbox) == 3
-    told = fork_server.run("run", RUN, *on(sandbox), cwd=tmp_path)
-    assert "1 picture" in told.stderr
+    completed = fork_server.run("run", RUN, *on(sandbox), cwd=tmp_path)
+    assert "1 picture" in completed.stderr
     fork_server.run("run", RUN, *on(sandbox), cwd=tmp_path)
     assert (bought(sandbox), states(tmp_path)) == (4, Counter(done=3))
     adds_up(tmp_path)
@@ -170,8 +170,8 @@ def test_doubt_said_that_nothing_was_in_doubt_after_a_kill(
     """The POST was made and nobody heard: doubt ended with 0, and bought nothing again of ``all``."""
     manifest(tmp_path / "m.csv", 1)
     killed(fork_server, tmp_path, ("answered", 1), "run", "m.csv", *on(sandbox))
-    told = fork_server.run("doubt", RUN, cwd=tmp_path, code=76)
-    assert "1 job may have been bought" in told.stdout
+    completed = fork_server.run("doubt", RUN, cwd=tmp_path, code=76)
+    assert "1 job may have been bought" in completed.stdout
     fork_server.run("doubt", RUN, "--buy-again", "all", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 2
     adds_up(tmp_path)

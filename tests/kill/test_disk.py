@@ -19,11 +19,11 @@ from batchedit.core.errors import CheckpointError
 from batchedit.core.events import Accepted, Lost, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, State
-from batchedit.core.unwritten import WriteFailures
+from batchedit.core.write_failures import WriteFailures
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import NAME, hold_spare, read_kept_ids, rescue
+from batchedit.ledger.rescue_file import NAME, hold_spare, read_kept_ids, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows, until
@@ -37,9 +37,9 @@ QUICK = SandboxConfig(latency="0", plain_files=20_000)
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -293,12 +293,12 @@ def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeyp
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
-    found = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
-    intake = Intake.begin(found)
+    new_checkpoint = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
+    intake = Intake.begin(new_checkpoint)
     intake.add([make_line(n) for n in range(1, 4)])
     intake.commit("f")
-    yield found
-    found.close()
+    yield new_checkpoint
+    new_checkpoint.close()
 
 
 EVENT = Accepted(12.5, Handle("req-1", "https://a", "https://b", "https://c"))
@@ -340,7 +340,7 @@ def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_taken_in_lines_are_kept_over_the_years(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    from batchedit.commands.rescued import take_in_rescued
+    from batchedit.commands.take_in_rescued_ids import take_in_rescued
     from batchedit.run_folder import RunFolder
 
     for job in (1, 2):

@@ -54,9 +54,9 @@ KNOWN_OF_REGISTER = [
 @pytest.fixture(scope="module")
 def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ForkServer]]:
     library = str(compiled(tmp_path_factory.mktemp("library")))
-    found = [ForkServer(patience=900.0, LD_PRELOAD=library) for _ in range(AT_ONCE)]
-    yield found
-    for fork_server in found:
+    servers = [ForkServer(patience=900.0, LD_PRELOAD=library) for _ in range(AT_ONCE)]
+    yield servers
+    for fork_server in servers:
         fork_server.close()
 
 
@@ -80,9 +80,9 @@ class Trial:
         self.ends: tuple[str, ...] = ()
 
     def command(self, disk: dict[str, object] | None = None) -> Child:
-        told = ["run", "m.csv", *on(self.sandbox, "-j", 2, "--poll-seconds", 0.2)]
+        arguments = ["run", "m.csv", *on(self.sandbox, "-j", 2, "--poll-seconds", 0.2)]
         state = self.folder / "state"  # no run may find what another one has
-        child = self.fork_server.start(*told, cwd=self.folder, disk=disk, state=state)
+        child = self.fork_server.start(*arguments, cwd=self.folder, disk=disk, state=state)
         child.wait()
         return child
 
@@ -95,35 +95,35 @@ class Trial:
 
     def bought(self) -> Counter[str]:
         """How many jobs were made of each prompt of this run's."""
-        found: Counter[str] = Counter()
+        prompts: Counter[str] = Counter()
         for job in self.sandbox.ledger(full=True)["requests"]:
             if f" {self.folder.name}-" in job["prompt"]:
-                found[job["prompt"]] += 1
-        return found
+                prompts[job["prompt"]] += 1
+        return prompts
 
     def problems(self, whole: dict[str, object]) -> list[str]:
         """What is wrong with it all, in words. ``whole`` is what a run leaves that nothing disturbed."""
         child, seen = self.failing()
-        found, told = [], child.stderr
+        flaws, errors = [], child.stderr
         if child.returncode not in {0, 73, 74}:
-            found.append(f"exit {child.returncode}")
-        if child.returncode and not ("batchedit: " in told or "warning: " in told or "stopped" in child.stdout):
-            found.append("no sentence")
+            flaws.append(f"exit {child.returncode}")
+        if child.returncode and not ("batchedit: " in errors or "warning: " in errors or "stopped" in child.stdout):
+            flaws.append("no sentence")
         if child.returncode == 0 and (missing := _differences(whole, self.left())):
-            found.append(f"exit 0, and {missing}")
+            flaws.append(f"exit 0, and {missing}")
         again = self.command()
         self.ends = (f"exit {child.returncode}", f"then exit {again.returncode}")
-        if "Traceback" in told + again.stderr:
-            found.append("a traceback")
+        if "Traceback" in errors + again.stderr:
+            flaws.append("a traceback")
         if max(self.bought().values()) > 1:
-            found.append("bought twice")
+            flaws.append("bought twice")
         if again.returncode == 76:
-            found += self.doubts_without_an_id(told)
+            flaws += self.doubts_without_an_id(errors)
         elif again.returncode or not self.is_whole():
-            found.append(f"the next run: exit {again.returncode}")
+            flaws.append(f"the next run: exit {again.returncode}")
         if findings := audit(str(self.run_folder), {})[1].findings:
-            found.append(f"the audit finds {findings}")
-        return [f"{self.fault} at {seen.hit}: {found}\n{told}\n{child.stdout}\n{again.stderr}"] if found else []
+            flaws.append(f"the audit finds {findings}")
+        return [f"{self.fault} at {seen.hit}: {flaws}\n{errors}\n{child.stdout}\n{again.stderr}"] if flaws else []
 
     def is_whole(self) -> bool:
         return Counter(row["result_status"] for row in rows(self.run_folder)) == {"done": ROWS}
@@ -155,13 +155,15 @@ class Trial:
                 db.execute(query).fetchall() for query in (run, "SELECT cost FROM costs", "SELECT count(*) FROM made")
             ]
 
-    def doubts_without_an_id(self, told: str) -> list[str]:
+    def doubts_without_an_id(self, errors: str) -> list[str]:
         """A job that was made may be in doubt only where its id was told on the screen, for a person to give it back."""
         table = rows(self.run_folder)
         doubts = {row["prompt"] for row in table if row["result_status"] == "in_doubt"}
         jobs = self.sandbox.ledger(full=True)["requests"]
         return [
-            f"{job['request_id']} is lost" for job in jobs if job["prompt"] in doubts and job["request_id"] not in told
+            f"{job['request_id']} is lost"
+            for job in jobs
+            if job["prompt"] in doubts and job["request_id"] not in errors
         ]
 
 
@@ -197,19 +199,19 @@ def test_a_disk_that_fails_at_any_call(
         fork_server = free.get()
         try:
             trial = Trial(fork_server, sandbox, tmp_path / f"{Path(where).name}-fault{number}", where, fault)
-            found = trial.problems(left)
+            flaws = trial.problems(left)
         finally:
             free.put(fork_server)
         if EVERY:
-            print(*found or [f"{fault}: {trial.at} {trial.ends}"], sep="\n", flush=True)  # noqa: T201
-        return trial, found
+            print(*flaws or [f"{fault}: {trial.at} {trial.ends}"], sep="\n", flush=True)  # noqa: T201
+        return trial, flaws
 
     problems: list[str] = []
     table: Counter[tuple[str, ...]] = Counter()
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for trial, found in threads.map(judged, *zip(*enumerate(faults(where, seen.calls), 1), strict=True)):
-            problems += found
-            table[trial.at, trial.fault.kind, trial.fault.error, *trial.ends, "BAD" if found else ""] += 1
+        for trial, flaws in threads.map(judged, *zip(*enumerate(faults(where, seen.calls), 1), strict=True)):
+            problems += flaws
+            table[trial.at, trial.fault.kind, trial.fault.error, *trial.ends, "BAD" if flaws else ""] += 1
     if EVERY:
         print(f"{where}: {table.total()} faults, {len(problems)} problems")  # noqa: T201
         print("\n".join(f"{count:5}  {'  '.join(kinds)}" for kinds, count in sorted(table.items())))  # noqa: T201

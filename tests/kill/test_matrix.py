@@ -77,9 +77,9 @@ def test_every_submit_fault_is_in_the_matrix() -> None:
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 def rules(faults: dict[str, Fault], *, every: int = 1) -> tuple[str, ...]:
@@ -102,8 +102,8 @@ def in_state(folder: Path, *states: str) -> int:
 
 def check(folder: Path, sandbox: RunningSandbox, expected: dict[str, int]) -> None:
     """The states are these, the run adds up, and the ledger has every purchase once."""
-    found = Counter(row["result_status"] for row in rows(folder / "outputs" / "m"))
-    assert found == Counter(expected), found
+    counts = Counter(row["result_status"] for row in rows(folder / "outputs" / "m"))
+    assert counts == Counter(expected), counts
     ledger = sandbox.ledger(full=True)
     assert (ledger["duplicates"], ledger["bugs"], ledger["token_leaks"]) == (0, [], [])
     proof = audit(str(folder / "outputs" / "m"), {})[1]

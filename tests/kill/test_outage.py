@@ -23,9 +23,9 @@ HANDFUL = 12
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 def command(sandbox: RunningSandbox) -> list[object]:

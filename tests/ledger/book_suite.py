@@ -159,9 +159,9 @@ class BookSuite:
     def test_a_record_is_found_by_its_id_by_its_key_and_by_its_request(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
         play(book, 2, Reserved(1.0, 1), Accepted(2.0, HANDLE))
-        for found in (book.record(2), book.find_record_of_key(make_job(2).key)):
-            assert found is not None
-            assert (found.id, found.state, found.handle, found.serial) == (2, State.WAITING, HANDLE, 2)
+        for record in (book.record(2), book.find_record_of_key(make_job(2).key)):
+            assert record is not None
+            assert (record.id, record.state, record.handle, record.serial) == (2, State.WAITING, HANDLE, 2)
         assert (book.record(9), book.find_record_of_key(JobKey(b"x" * 16))) == (None, None)
         assert names(book.read_records([3, 9, 1])) == ["job-3", "job-1"]
         assert (book.find_owner("req-1"), book.find_job_of_request("req-1")) == ("job-2", 2)
@@ -177,8 +177,8 @@ class BookSuite:
         play(book, 3, Reserved(1.0, 1), Lost(2.0, PROBLEM))
         play(book, 4, Reserved(1.0, 1), Refused(2.0, REFUSED))
         book.leave_jobs([(5, "/runs/other", "waiting")])
-        found = {having: sorted(job for _, job in book.read_keys(having)) for having in Availability}
-        assert found == {
+        by_availability = {having: sorted(job for _, job in book.read_keys(having)) for having in Availability}
+        assert by_availability == {
             Availability.BOUGHT: [1], Availability.DONE: [1, 2],
             Availability.TO_BUY: [1, 2, 3, 4], Availability.UNDER_WAY: [3],
         }  # fmt: skip
@@ -384,8 +384,8 @@ class BookSuite:
         marks = book.decisions
         marks.put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 9.0))
         marks.put(PictureDecision(2, Verdict.HOLD, "x", 0, "Dana", 9.0))
-        told = [(Verdict.REJECT, "", 5.0), (Verdict.HOLD, "x", 1.0), (Verdict.APPROVE, "new", 10.0)]
-        decisions = [(job, ImportedDecision(make_job(job).key, *said)) for job, said in enumerate(told, 1)]
+        verdicts = [(Verdict.REJECT, "", 5.0), (Verdict.HOLD, "x", 1.0), (Verdict.APPROVE, "new", 10.0)]
+        decisions = [(job, ImportedDecision(make_job(job).key, *decision)) for job, decision in enumerate(verdicts, 1)]
         taken = marks.take_in(decisions, "Robin")
         assert (taken.written, taken.same, taken.older) == (1, 1, 1)
         assert [(event.job, event.via, event.who) for event in marks.events()][-1] == (3, "import", "Robin")
@@ -405,9 +405,9 @@ class BookSuite:
         play(book, 6, Reserved(1.0, 1), Lost(2.0, PROBLEM), WrittenOff(3.0, "a person"))
         for job, seconds in ((1, 5.0), (7, 8.0), (8, 20.0)):
             finish(book, job, seconds=seconds)
-        found = book.summarise()
-        assert (found.invalid, found.moderated, found.written_off) == (1, 1, 1)
-        assert (found.seconds_median, found.seconds_p90) == (8.0, 27.2)
+        summary = book.summarise()
+        assert (summary.invalid, summary.moderated, summary.written_off) == (1, 1, 1)
+        assert (summary.seconds_median, summary.seconds_p90) == (8.0, 27.2)
         rows = ((2, "sku-2"), (3, "sku-3"), (4, "sku-4"), (9, "twin"))
-        assert found.errors[0] == CommonError("refused", "no such size", 4, rows)
+        assert summary.errors[0] == CommonError("refused", "no such size", 4, rows)
         assert book.has_failures()

@@ -81,12 +81,12 @@ class LedgerSuite:
             Accepted(11.0, HANDLE),
             Completed(30.0, OUTPUTS, 55_000),
         )
-        (found,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
-        assert _on_disk(found) == _on_disk(saved)
+        (record,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
+        assert _on_disk(record) == _on_disk(saved)
         done = await play(checkpoint, saved, Spoiled(31.0, 35.0, PROBLEM), Completed(36.0, OUTPUTS), Saved(40.0, FILES))
-        (found,) = await checkpoint.list_unsettled(0, 10, frozenset({State.DONE}))
-        assert _on_disk(found) == _on_disk(done)
-        assert found.files == FILES
+        (record,) = await checkpoint.list_unsettled(0, 10, frozenset({State.DONE}))
+        assert _on_disk(record) == _on_disk(done)
+        assert record.files == FILES
 
     async def test_a_stale_record_is_refused_and_nothing_is_written(self, make: Make) -> None:
         checkpoint = make([make_line(1)])
@@ -94,8 +94,8 @@ class LedgerSuite:
         await play(checkpoint, stale, Reserved(10.0, 40_000))
         with pytest.raises(StaleRecordError):
             await play(checkpoint, stale, Reserved(10.0, 40_000))
-        (found,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
-        assert (found.serial, (await checkpoint.totals()).money.reserved) == (1, 40_000)
+        (record,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
+        assert (record.serial, (await checkpoint.totals()).money.reserved) == (1, 40_000)
 
     async def test_many_savers_at_once_and_only_the_stale_one_fails(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 41)])
@@ -181,12 +181,12 @@ class LedgerSuite:
 
     async def test_what_nobody_named_a_cost_for(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 5)])
-        told, untold, failed, _ = await checkpoint.list_planned(0, 10)
-        told, untold, failed = [
+        reported, untold, failed, _ = await checkpoint.list_planned(0, 10)
+        reported, untold, failed = [
             await play(checkpoint, record, Reserved(1.0, 10), Accepted(2.0, Handle(f"req-{record.id}")))
-            for record in (told, untold, failed)
+            for record in (reported, untold, failed)
         ]
-        await play(checkpoint, told, Completed(3.0, OUTPUTS, 12), Saved(4.0, FILES))
+        await play(checkpoint, reported, Completed(3.0, OUTPUTS, 12), Saved(4.0, FILES))
         guess = await play(checkpoint, untold, Completed(3.0, OUTPUTS), Saved(4.0, FILES))
         await play(checkpoint, failed, Errored(3.0, PROBLEM))
         assert [r.id for r in await checkpoint.list_unpriced(0, 10)] == [untold.id, failed.id]

@@ -59,9 +59,9 @@ def test_quantiles_are_those_of_the_standard_library(checkpoint: SqliteCheckpoin
     seconds = [float(7 * n % 41 + 1) for n in range(1, count + 1)]
     for job, one in enumerate(seconds, 1):
         finish(checkpoint, job, one)
-    found = summarise(checkpoint)
-    assert found.seconds_median == round(statistics.median(seconds), 1)
-    assert found.seconds_p90 == (round(statistics.quantiles(seconds, n=10)[-1], 1) if count > 1 else None)
+    summary = summarise(checkpoint)
+    assert summary.seconds_median == round(statistics.median(seconds), 1)
+    assert summary.seconds_p90 == (round(statistics.quantiles(seconds, n=10)[-1], 1) if count > 1 else None)
 
 
 def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: SqliteCheckpoint) -> None:
@@ -75,9 +75,9 @@ def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: Sqlite
         play(checkpoint, job, Reserved(1.0, 1), Refused(2.0, refused))
     play(checkpoint, 8, Reserved(1.0, 1), Refused(2.0, rare))
     finish(checkpoint, 1, 5.0)
-    found = summarise(checkpoint)
-    assert found.invalid == 1
-    assert found.errors == (
+    summary = summarise(checkpoint)
+    assert summary.invalid == 1
+    assert summary.errors == (
         CommonError("refused", "no such size", 7, tuple((n, f"sku-{n}") for n in range(2, 7))),
         CommonError("moderated", "not this", 1, ((8, "sku-8"),)),
     )

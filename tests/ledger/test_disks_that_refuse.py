@@ -18,7 +18,7 @@ from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
-from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
+from batchedit.ledger.rescue_file import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import make_env, manifest, on, run_cli
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -67,11 +67,11 @@ def test_an_id_that_no_file_takes_stands_on_the_screen_as_the_line_to_keep(
     room.mkdir()
     with REFUSALS[refusal](run):
         rescue(run, 3, KEY, BOUGHT)
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("batchedit: BOUGHT, and the checkpoint can't be written. ")
-    assert f"{run / NAME} can't be written either (" in told
-    assert "Keep this line: " in told
-    (room / NAME).write_text(told.partition("Keep this line: ")[2])
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith("batchedit: BOUGHT, and the checkpoint can't be written. ")
+    assert f"{run / NAME} can't be written either (" in message
+    assert "Keep this line: " in message
+    (room / NAME).write_text(message.partition("Keep this line: ")[2])
     assert list(claim_rescued(room)) == [RescuedId(3, KEY, replace(BOUGHT, by="rescue"))], (
         "put into that file the line is taken in"
     )
@@ -132,9 +132,9 @@ def test_where_neither_register_takes_a_run_it_is_said_that_two_may_buy_the_same
     assert f"the register of runs in {state} can't be used" in register.problem
     assert f"nor can {temporary} (" in register.problem
     assert "two runs that go on at once may both buy the same pictures" in register.problem
-    said = register.problem
+    problem = register.problem
     with register.hold_turn(), register.mark_buying(state):
-        assert register.problem == said, "once"
+        assert register.problem == problem, "once"
 
 
 def test_a_run_that_no_register_takes_is_still_that_of_who_made_it_while_the_process_lives(

@@ -23,5 +23,5 @@ def test_on_macos_a_commit_stayed_in_the_drives_own_memory(
     create_checkpoint(path, model="m", service="sandbox").close()
     with closing(open_checkpoint(path)) as checkpoint:
         names = ("synchronous", "fullfsync", "checkpoint_fullfsync")
-        found = [value for name in names for (value,) in checkpoint.rows(f"PRAGMA {name}")]
-    assert tuple(found) == NEEDED[platform]
+        values = [value for name in names for (value,) in checkpoint.rows(f"PRAGMA {name}")]
+    assert tuple(values) == NEEDED[platform]

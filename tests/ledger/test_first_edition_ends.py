@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.core.events import Completed, Resumed, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Kind, Output, Record, State
@@ -35,9 +35,9 @@ def job(checkpoint: SqliteCheckpoint, number: int) -> Record:
 
 
 def test_a_job_that_a_404_failed_is_uncollected_and_keeps_its_id_and_its_money(checkpoint: SqliteCheckpoint) -> None:
-    guessed, told = job(checkpoint, 4), job(checkpoint, 6)
+    guessed, reported = job(checkpoint, 4), job(checkpoint, 6)
     assert (guessed.state, guessed.spent, guessed.cost_known) == (State.UNCOLLECTED, 40_000, False)
-    assert (told.state, told.spent, told.cost_known) == (State.UNCOLLECTED, 50_000, True)
+    assert (reported.state, reported.spent, reported.cost_known) == (State.UNCOLLECTED, 50_000, True)
     assert guessed.handle is not None
     assert guessed.handle.request_id == "req-4"
 
@@ -71,11 +71,11 @@ def test_what_was_cancelled_cost_nothing_as_that_edition_had_it(checkpoint: Sqli
 
 
 def test_the_books_add_up(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    found = audit(checkpoint, tmp_path, Form(FormKind.CSV, header_row=1))
-    assert [finding for finding in found.findings if "files/" not in finding.problem] == []
+    report = audit(checkpoint, tmp_path, Form(FormKind.CSV, header_row=1))
+    assert [finding for finding in report.findings if "files/" not in finding.problem] == []
     money = checkpoint.money()
     assert (money.spent, money.reserved) == (370_000, 80_000)
-    assert (found.spent, found.reserved) == (370_000, 80_000)
+    assert (report.spent, report.reserved) == (370_000, 80_000)
     assert checkpoint.counts().by_state == {
         State.DONE: 2, State.WAITING: 1, State.IN_DOUBT: 1, State.UNCOLLECTED: 3, State.FAILED: 2, State.CANCELLED: 2
     }  # fmt: skip

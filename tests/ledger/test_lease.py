@@ -21,10 +21,10 @@ from batchedit.ledger.postgres.lease import Lease
 def test_a_lease_holds_while_both_clocks_say_so(
     monkeypatch: pytest.MonkeyPatch, boot: float, wall: float, holds: bool
 ) -> None:
-    found = Lease(30.0, (100.0, 1000.0))
+    worker_lease = Lease(30.0, (100.0, 1000.0))
     monkeypatch.setattr(lease, "read_clocks", lambda: (boot, wall))
-    assert found.is_valid() is holds
-    found.renew((boot, wall))
-    assert found.is_valid()
-    found.is_lost = True
-    assert not found.is_valid()
+    assert worker_lease.is_valid() is holds
+    worker_lease.renew((boot, wall))
+    assert worker_lease.is_valid()
+    worker_lease.is_lost = True
+    assert not worker_lease.is_valid()

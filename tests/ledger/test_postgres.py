@@ -93,5 +93,5 @@ def test_who_begins_a_run_while_another_does_opens_that_one(
     with nullcontext() if model == MODEL else pytest.raises(UsageError, match=f"model {MODEL}, not {model}"):
         begun_by("one", model).close()
     with psycopg.connect(shared_store()) as connection:
-        found = connection.execute("SELECT count(*) FROM batchedit.run WHERE name = %s", (name,)).fetchall()
-    assert found == [(1,)]
+        counts = connection.execute("SELECT count(*) FROM batchedit.run WHERE name = %s", (name,)).fetchall()
+    assert counts == [(1,)]

@@ -30,7 +30,7 @@ from batchedit.ledger import intake as intakes
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import RescuedId, claim_rescued, clear_rescued, rescue
+from batchedit.ledger.rescue_file import RescuedId, claim_rescued, clear_rescued, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.sqlite_file import BUSY_SECONDS
 from batchedit.pool.pool import Pool, apply_event

@@ -23,7 +23,7 @@ from PIL import Image
 from batchedit.core.errors import ManifestError, UsageError
 from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.manifest.excel import UnknownFormatError, apply_number_format
+from batchedit.manifest.number_formats import UnknownFormatError, apply_number_format
 from batchedit.manifest.read import Manifest, open_manifest, reopen_manifest
 from batchedit.manifest.rows import Row
 
@@ -337,14 +337,17 @@ def test_a_libreoffice_sheet_that_is_cut_off_is_refused_and_not_read_for_ever(tm
         return text.partition("<table:table-row>")[0] if name == "content.xml" else text
 
     path = rewrite(ods(tmp_path / "t.ods"), cut)
-    told = run(
+    completed = run(
         [sys.executable, "-m", "batchedit", "plan", str(path), "--sandbox"],
         check=False,
         capture_output=True,
         text=True,
         timeout=30,
     )
-    assert (told.returncode, "t.ods is no whole .ods file: its table is damaged or cut off" in told.stderr) == (
+    assert (
+        completed.returncode,
+        "t.ods is no whole .ods file: its table is damaged or cut off" in completed.stderr,
+    ) == (
         65,
         True,
     )
@@ -399,8 +402,8 @@ def test_of_two_pictures_in_one_row_none_is_left_out_in_silence(tmp_path: Path) 
     manifest = open_manifest(three(tmp_path / "b.xlsx", fill), pictures=tmp_path / "kept")
     inputs, reasons = bought(manifest, image_roots=(tmp_path,))
     assert (len(inputs), reasons) == (3, [])
-    told = "1 row has pictures in several columns (B2 and C2): each counts for the column that it stands in"
-    assert manifest.notes == (told, "1 cell holds a link with a picture over it (B4): the link is taken")
+    note = "1 row has pictures in several columns (B2 and C2): each counts for the column that it stands in"
+    assert manifest.notes == (note, "1 cell holds a link with a picture over it (B4): the link is taken")
 
 
 def test_a_picture_over_a_column_without_a_name_spoils_no_row(tmp_path: Path) -> None:
@@ -416,8 +419,8 @@ def test_a_picture_over_a_column_without_a_name_spoils_no_row(tmp_path: Path) ->
 
 
 def test_of_a_libreoffice_sheet_the_values_alone_are_read_and_that_is_told(tmp_path: Path) -> None:
-    told = [note for note in open_manifest(ods(tmp_path / "t.ods")).notes if "the values alone are read" in note]
-    assert len(told) == 1
+    notes = [note for note in open_manifest(ods(tmp_path / "t.ods")).notes if "the values alone are read" in note]
+    assert len(notes) == 1
     assert not [note for note in open_manifest(three(tmp_path / "m.xlsx")).notes if "the values alone" in note]
 
 

@@ -103,24 +103,24 @@ def rich_book(path: Path) -> bytes:
 
 def originals(folder: Path) -> list[tuple[str, bytes]]:
     """Every form that is read, small."""
-    found = [(path.name, path.read_bytes()) for path in sorted(OURS.glob("*.[cj]s*"))]
-    found += [(name, make_dialect(folder, name).read_bytes()) for name in DIALECTS]
+    sheets = [(path.name, path.read_bytes()) for path in sorted(OURS.glob("*.[cj]s*"))]
+    sheets += [(name, make_dialect(folder, name).read_bytes()) for name in DIALECTS]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
-        file.writestr("products.csv", dict(found)["m.csv"])
+        file.writestr("products.csv", dict(sheets)["m.csv"])
     books = [("rich.xlsx", rich_book(folder / "rich.xlsx")), ("m.ods", ods(folder / "m.ods").read_bytes())]
-    return [*found, *books * 4, ("m.zip", packed.getvalue())]
+    return [*sheets, *books * 4, ("m.zip", packed.getvalue())]
 
 
 def said_by(command: str, path: Path, *options: str) -> tuple[int, str]:
     """A command in this process; its exit code and all that it said."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             code = batchedit.main([command, str(path), *options], standalone_mode=False)
         except BatcheditError as error:
             return error.code, f"{error} {error.hint}"
-    return int(code), said.getvalue()
+    return int(code), output.getvalue()
 
 
 def take_in(path: Path, out: Path, prompt: str) -> bool:
@@ -172,10 +172,10 @@ def test_a_broken_line_with_a_byte_that_is_no_text_is_left_out_like_any_other(tm
 def check(path: Path, out: Path, prompt: str) -> None:
     shutil.rmtree(out, ignore_errors=True)
     options = ["--sandbox", "--skip-invalid", "--out", str(out), *(["--prompt", prompt] if prompt else [])]
-    code, said = said_by("plan", path, *options)
-    assert code in {0, 65}, said
-    assert said.strip()
+    code, output = said_by("plan", path, *options)
+    assert code in {0, 65}, output
+    assert output.strip()
     if code == 0 and take_in(path, out, prompt):
-        code, said = said_by("results", out)
-        assert code == 0, said
+        code, output = said_by("results", out)
+        assert code == 0, output
         assert list(out.glob("results.*"))

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
 from batchedit.manifest import csvfile
-from batchedit.manifest.excel import apply_number_format
+from batchedit.manifest.number_formats import apply_number_format
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
 from tests.support.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect
@@ -94,7 +94,7 @@ def test_a_very_long_cell(table):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
@@ -108,8 +108,8 @@ def test_a_very_long_cell(table):
         ("result_row,result_key\n1,2\n", "only columns of ours"),
     ],
 )
-def test_what_is_no_table(table, content, told):
-    with pytest.raises(ManifestError, match=told):
+def test_what_is_no_table(table, content, message):
+    with pytest.raises(ManifestError, match=message):
         table(content)
 
 
@@ -144,7 +144,7 @@ def test_jsonl_numbers_keep_their_text(table):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reason"),
     [
         ('{"a": 1, "a": 2}', "key 'a' twice"),
         ('{"a": {"b": 1, "b": 2}}', "key 'b' twice"),
@@ -157,11 +157,11 @@ def test_jsonl_numbers_keep_their_text(table):
         ("{'a': 1}", "no JSON"),
     ],
 )
-def test_jsonl_lines_that_are_no_rows(table, line, told):
+def test_jsonl_lines_that_are_no_rows(table, line, reason):
     good, bad, last = table('{"a": 0}\n' + line + '\n\n{"a": 3}', "m.jsonl").rows()
     assert isinstance(bad, BadRow)
     assert (good.number, bad.number, last.number) == (1, 2, 4)
-    assert told in bad.reason
+    assert reason in bad.reason
     assert bad.raw == line
 
 
@@ -227,7 +227,7 @@ def test_a_damaged_gzip(table):
 
 
 @pytest.mark.parametrize(
-    ("value", "code", "shown"),
+    ("value", "code", "text"),
     [
         (7, "000", "007"),
         (3.0, "General", "3"),
@@ -237,12 +237,12 @@ def test_a_damaged_gzip(table):
         ("=A1", "General", "=A1"),
     ],
 )
-def test_cells_of_a_workbook_are_as_shown(value, code, shown):
-    assert apply_number_format(value, code) == shown
+def test_cells_of_a_workbook_are_as_shown(value, code, text):
+    assert apply_number_format(value, code) == text
 
 
 @pytest.mark.parametrize(
-    ("code", "shown"),
+    ("code", "text"),
     [
         ("dd/mm/yyyy", "05/03/2026"),
         ("d.m.yy", "5.3.26"),
@@ -250,8 +250,8 @@ def test_cells_of_a_workbook_are_as_shown(value, code, shown):
         ("h:mm AM/PM", "2:07 PM"),
     ],
 )
-def test_dates_are_as_typed(code, shown):
-    assert apply_number_format(dt.datetime(2026, 3, 5, 14, 7), code) == shown  # noqa: DTZ001 - Excel knows no zones
+def test_dates_are_as_typed(code, text):
+    assert apply_number_format(dt.datetime(2026, 3, 5, 14, 7), code) == text  # noqa: DTZ001 - Excel knows no zones
 
 
 def test_a_dataframe(tmp_path):

@@ -32,12 +32,12 @@ def row(id_: str, prompt: str = "make an ad") -> str:
     return f"{id_},{LINK % 1},{prompt}\n"
 
 
-def shown(manifest: Manifest) -> dict[str, str]:
+def describe_rows(manifest: Manifest) -> dict[str, str]:
     """Each row's name, by its id."""
-    found = {}
+    labels = {}
     for line in expand_all(manifest, Recipe("m", SCHEMA, row_shift=manifest.form.header_row)):
-        found[line.id] = describe_row(manifest.form, line.row, line.id)
-    return found
+        labels[line.id] = describe_row(manifest.form, line.row, line.id)
+    return labels
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,19 @@ def test_a_row_of_a_csv_file_has_the_number_that_excel_shows(tmp_path: Path, tex
     path = tmp_path / "m.csv"
     path.write_text(text, newline="")
     manifest = open_manifest(path)
-    assert shown(manifest) == {id_: f"row {number} ({id_})" for id_, number in rows.items()}
+    assert describe_rows(manifest) == {id_: f"row {number} ({id_})" for id_, number in rows.items()}
     kept = Form.load(manifest.form.dump())
-    assert shown(reopen_manifest(path, kept, "m.csv")) == shown(manifest), "the same from the run's own copy"
+    assert describe_rows(reopen_manifest(path, kept, "m.csv")) == describe_rows(manifest), (
+        "the same from the run's own copy"
+    )
 
 
 def test_a_sheet_of_the_first_edition_counts_from_its_own_header(tmp_path: Path) -> None:
     """Its runs kept no form: the first row that is not blank is the header, and the rows above it count all the same."""
     path = tmp_path / "m.csv"
     path.write_text("\n" + HEAD + row("A"))
-    assert shown(open_manifest(path, header_row=0)) == {"A": "row 3 (A)"}
-    assert shown(workbook(tmp_path / "m.xlsx", above=1, header_row=0)) == {"A": "row 3 (A)", "B": "row 5 (B)"}
+    assert describe_rows(open_manifest(path, header_row=0)) == {"A": "row 3 (A)"}
+    assert describe_rows(workbook(tmp_path / "m.xlsx", above=1, header_row=0)) == {"A": "row 3 (A)", "B": "row 5 (B)"}
 
 
 def workbook(path: Path, above: int, header_row: int | None = None, **options: bool) -> Manifest:
@@ -88,16 +90,16 @@ def workbook(path: Path, above: int, header_row: int | None = None, **options: b
 def test_a_row_of_a_workbook_has_its_own_number_hidden_and_empty_rows_counted(tmp_path: Path, above: int) -> None:
     path = tmp_path / "m.xlsx"
     a, b = above + 2, above + 4
-    assert shown(workbook(path, above)) == {"A": f"row {a} (A)", "B": f"row {b} (B)"}
-    assert shown(workbook(path, above, visible_only=True)) == {"B": f"row {b} (B)"}
+    assert describe_rows(workbook(path, above)) == {"A": f"row {a} (A)", "B": f"row {b} (B)"}
+    assert describe_rows(workbook(path, above, visible_only=True)) == {"B": f"row {b} (B)"}
 
 
 def test_jsonl_has_lines_and_a_table_without_rows_has_positions(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text('\n{"sku":"A","image":"%s","prompt":"x"}\n' % (LINK % 1))
-    assert shown(open_manifest(path)) == {"A": "line 2 (A)"}
+    assert describe_rows(open_manifest(path)) == {"A": "line 2 (A)"}
     frame = manifest_from_frame(pd.DataFrame({"sku": ["A", "B"], "image": [LINK % 1, LINK % 2], "prompt": ["x", "y"]}))
-    assert shown(frame) == {"A": "position 1 (A)", "B": "position 2 (B)"}
+    assert describe_rows(frame) == {"A": "position 1 (A)", "B": "position 2 (B)"}
 
 
 def test_a_row_without_an_id_is_not_named_twice(tmp_path: Path) -> None:
@@ -125,8 +127,8 @@ def test_names_wanted_twice_are_told_by_the_sheets_rows(tmp_path: Path) -> None:
 
 def test_result_row_and_flags_name_the_sheets_rows() -> None:
     form = Form(FormKind.CSV, header_row=4)
-    found = build_result_columns(Outcome(3, "A", "done", flags="tiny like_row_12"), form)
-    assert (found["result_row"], found["result_flags"]) == (7, "tiny like_row_16")
+    columns = build_result_columns(Outcome(3, "A", "done", flags="tiny like_row_12"), form)
+    assert (columns["result_row"], columns["result_flags"]) == (7, "tiny like_row_16")
 
 
 @pytest.mark.parametrize("header", [0, 1, 7])

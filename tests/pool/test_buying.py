@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import (
     BudgetReachedError,
     CheckpointError,
@@ -99,7 +99,7 @@ def buy_one(
     **changes: Any,
 ) -> Bought:
     """What ``buy`` made of job 1, in virtual time; an hour is too long for it."""
-    found: list[Bought] = []
+    results: list[Bought] = []
 
     async def main() -> None:
         kept = checkpoint or Diary()
@@ -116,10 +116,10 @@ def buy_one(
                 record = await buy(pool, kept.records()[0], slot)
                 seconds = trio.current_time() - began
                 nursery.cancel_scope.cancel()
-        found.append(Bought(record, kept.diary, pool, slot, kept.records()[0], seconds, pool.observer.told))  # type: ignore[attr-defined]
+        results.append(Bought(record, kept.diary, pool, slot, kept.records()[0], seconds, pool.observer.told))  # type: ignore[attr-defined]
 
     virtually(main)
-    return found[0]
+    return results[0]
 
 
 def on_the_wire(bought: Bought) -> int:
@@ -417,8 +417,8 @@ def test_a_refusal_after_one_that_had_somebody_in_flight_is_asked_about_once_mor
 
         async def totals(self) -> Totals:
             self.asked += 1
-            told = await super().totals()
-            return Totals(told.counts, Money(in_flight=1 if self.asked == 1 else 0))
+            totals = await super().totals()
+            return Totals(totals.counts, Money(in_flight=1 if self.asked == 1 else 0))
 
     kept = OneInFlightAtFirst()
     kept.refusals = [NO_MONEY, NO_MONEY]

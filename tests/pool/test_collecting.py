@@ -30,16 +30,16 @@ class Failing(Service):
 
 
 def attempted(record: Record, action: Action, error: Exception) -> Event | None:
-    found: list[Event | None] = []
+    results: list[Event | None] = []
 
     async def main() -> None:
         service = Failing(error=error)
         governor = make_governor(service)
         pool = make_pool(service, MemoryCheckpoint([make_line(1)]), governor)
-        found.append(await attempt(pool, record, action, Slot(governor.slots)))
+        results.append(await attempt(pool, record, action, Slot(governor.slots)))
 
     virtually(main)
-    return found[0]
+    return results[0]
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.CANCELLING])

@@ -46,18 +46,18 @@ class Seen(Notes):
 
 def bought_by(service: Forgetful) -> tuple[dict[State, int], list[Event]]:
     """The states of a run of one job at ``service``, and what was noted of its looks."""
-    found: list[tuple[dict[State, int], list[Event]]] = []
+    results: list[tuple[dict[State, int], list[Event]]] = []
 
     async def main() -> None:
         checkpoint, seen = MemoryCheckpoint([make_line(1)]), Seen()
         pool = make_pool(service, checkpoint, make_governor(service, concurrency=1), price=40_000, observer=seen)
         with trio.fail_after(7200):
             await run_all(pool)
-        found.append((checkpoint.counts().by_state, [e for e in seen.events if isinstance(e, Missed | Gone)]))
+        results.append((checkpoint.counts().by_state, [e for e in seen.events if isinstance(e, Missed | Gone)]))
 
     virtually(main)
     assert len(service.posts) == 1, "it is never bought again"
-    return found[0]
+    return results[0]
 
 
 def test_a_job_that_the_service_knows_at_the_sixth_look_is_done() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from batchedit.cli.host import Terminal
+from batchedit.cli.terminal import Terminal
 from batchedit.core.events import Accepted, Declined, Event
 from batchedit.core.model import Handle, Kind, Problem, Record
 from batchedit.pool.long_waits import AGAIN_SECONDS, LONG_SECONDS, LongWaits, Wait, format_wait
@@ -18,36 +18,36 @@ from batchedit.ports import SubmitEvent
 from tests.pool.test_pool import Service, make_governor, virtually
 
 
-def told(waits: dict[float, list[Wait]], seconds: int) -> list[tuple[float, str]]:
+def pick_waits(waits: dict[float, list[Wait]], seconds: int) -> list[tuple[float, str]]:
     """``(when, kind)`` of what is told, where from each of these times on so much is waited for."""
-    found, now_waiting, found_waits = LongWaits(), [], []
+    long_waits, now_waiting, found_waits = LongWaits(), [], []
     for now in map(float, range(seconds)):
         now_waiting = waits.get(now, now_waiting)
-        found_waits += [(now, wait.kind) for wait in found.pick_due(now_waiting, now)]
+        found_waits += [(now, wait.kind) for wait in long_waits.pick_due(now_waiting, now)]
     return found_waits
 
 
 def test_a_wait_whose_end_is_known_is_told_at_once_and_once() -> None:
-    assert told({5.0: [Wait("submit", "x", 3605.0)]}, 3600) == [(5.0, "submit")]
+    assert pick_waits({5.0: [Wait("submit", "x", 3605.0)]}, 3600) == [(5.0, "submit")]
 
 
 def test_a_short_wait_is_not_told() -> None:
-    assert told({0.0: [Wait("submit", "x", 29.0)], 29.0: []}, 60) == []
+    assert pick_waits({0.0: [Wait("submit", "x", 29.0)], 29.0: []}, 60) == []
 
 
 def test_a_wait_whose_end_nobody_knows_is_told_once_it_is_long() -> None:
-    assert told({0.0: [Wait("budget", "x")]}, 500) == [(LONG_SECONDS + 1, "budget")]
+    assert pick_waits({0.0: [Wait("budget", "x")]}, 500) == [(LONG_SECONDS + 1, "budget")]
 
 
 def test_many_short_waits_are_not_one_long_one() -> None:
-    assert told({float(n): [Wait("budget", "x")] if n % 20 else [] for n in range(400)}, 400) == []
+    assert pick_waits({float(n): [Wait("budget", "x")] if n % 20 else [] for n in range(400)}, 400) == []
 
 
 def test_each_refusal_of_one_outage_is_not_told_anew_and_another_hour_is() -> None:
     """Every POST on the wire is refused, each with its own minute; later the service asks for an hour more."""
     minute = {float(n): [Wait("submit", "x", n + 60.0)] for n in range(0, 500, 10)}
     hour = {600.0: [Wait("submit", "x", 600.0 + 3600.0)]}
-    assert told(minute | hour, 900) == [(0.0, "submit"), (600.0, "submit")]
+    assert pick_waits(minute | hour, 900) == [(0.0, "submit"), (600.0, "submit")]
     assert AGAIN_SECONDS == 600.0
 
 
@@ -92,9 +92,9 @@ def refused_for_an_hour(now: float) -> SubmitEvent:
 
 
 def test_a_retry_after_of_an_hour_is_told_at_once_with_its_end() -> None:
-    [said] = said_after(lambda now: [refused_for_an_hour(now)])
+    [message] = said_after(lambda now: [refused_for_an_hour(now)])
     sentence = r"the service asks to wait 60 minutes, until \d\d:\d\d, before more is bought \(HTTP 429 or 503\)"
-    assert re.fullmatch(sentence + r" \{'kind': 'submit', 'seconds': 3599\}", said)
+    assert re.fullmatch(sentence + r" \{'kind': 'submit', 'seconds': 3599\}", message)
 
 
 def test_a_wait_that_only_the_refused_job_keeps_to_is_not_told() -> None:
@@ -113,5 +113,5 @@ def test_who_wants_to_hear_only_what_is_wrong_hears_that_the_run_waits(
     for observer in host.observers():
         for name, message in (("waiting", "it waits"), ("breaker_open", "trouble"), ("resumed", "all well")):
             observer.note(name, message, seconds=3600)
-    shown = capsys.readouterr().err.splitlines()
-    assert shown == lines if lines else ['"seconds":3600' in line for line in shown] == [True] * 3
+    printed = capsys.readouterr().err.splitlines()
+    assert printed == lines if lines else ['"seconds":3600' in line for line in printed] == [True] * 3

@@ -14,10 +14,10 @@ from batchedit.scheduling.polling import SHARED
 
 
 def governor(pace: PurchaseLimits, in_flight: int) -> Governor:
-    found = Governor(pace, api=cast(Any, None), observer=cast(Any, None), clock=lambda: 0.0, rng=Random(1))
+    new_governor = Governor(pace, api=cast(Any, None), observer=cast(Any, None), clock=lambda: 0.0, rng=Random(1))
     for _ in range(in_flight):
-        found.slots.take_now(Slot(found.slots))
-    return found
+        new_governor.slots.take_now(Slot(new_governor.slots))
+    return new_governor
 
 
 def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
@@ -32,12 +32,12 @@ def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
     ("concurrency", "in_flight", "least"), [(50, 50, 0.2), (100, 100, 0.2), (1000, 1000, 9.0), (5000, 5000, 19.0)]
 )
 def test_the_gap_grows_with_the_crowd(concurrency: int, in_flight: int, least: float) -> None:
-    found = governor(PurchaseLimits(concurrency=concurrency), in_flight)
-    gaps = [found.gets.schedule_first_poll(Slot(found.slots), 0.0) for _ in range(50)]
+    crowded = governor(PurchaseLimits(concurrency=concurrency), in_flight)
+    gaps = [crowded.gets.schedule_first_poll(Slot(crowded.slots), 0.0) for _ in range(50)]
     assert min(gaps) >= 0.9 * least - SHARED / 2
     assert concurrency > 100 or min(gaps) < 5.0
 
 
 def test_an_interval_that_was_asked_for_stays() -> None:
-    found = governor(PurchaseLimits(concurrency=5000, poll_seconds=3.0), 5000)
-    assert 2.7 <= found.gets.schedule_first_poll(Slot(found.slots), 0.0) <= 3.3
+    crowded = governor(PurchaseLimits(concurrency=5000, poll_seconds=3.0), 5000)
+    assert 2.7 <= crowded.gets.schedule_first_poll(Slot(crowded.slots), 0.0) <= 3.3

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import BatcheditError, BudgetReachedError, ServiceUnavailableError, StoppedError, TokenError
 from batchedit.core.events import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused, Reserved
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
@@ -23,7 +23,7 @@ from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
-from batchedit.pool.switch import PAUSED, StopRule
+from batchedit.pool.stop_rule import PAUSED, StopRule
 from batchedit.pool.worker import run_all
 from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
@@ -162,7 +162,7 @@ class Ended:
 
 def run(service: Service, jobs: int, **pace: object) -> Ended:
     """A whole run of the pool against ``service``, in virtual time."""
-    found: list[Ended] = []
+    results: list[Ended] = []
 
     async def main() -> None:
         began, checkpoint, notes = (
@@ -173,12 +173,12 @@ def run(service: Service, jobs: int, **pace: object) -> Ended:
         governor = make_governor(service, notes, **pace)
         pool = make_pool(service, checkpoint, governor, observer=notes, price=40_000)
         await run_all(pool)
-        found.append(
+        results.append(
             Ended(trio.current_time() - began, governor.switch.halted, checkpoint.counts().by_state, notes.told)
         )
 
     virtually(main)
-    return found[0]
+    return results[0]
 
 
 # --- what a person wishes -------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_paused_run_ends_when_its_time_has_come() -> None:
 
 def watched(service: Service | Troubled, jobs: int, **pace: object) -> dict[int, str]:
     """What the run waits for, by the second in which it is looked at."""
-    said: dict[int, str] = {}
+    pauses: dict[int, str] = {}
 
     async def main() -> None:
         governor = make_governor(service, **pace)
@@ -235,7 +235,7 @@ def watched(service: Service | Troubled, jobs: int, **pace: object) -> dict[int,
         async def person() -> None:
             began = trio.current_time()
             while True:
-                said[round(trio.current_time() - began)] = governor.describe_pause()
+                pauses[round(trio.current_time() - began)] = governor.describe_pause()
                 await trio.sleep(1.0)
 
         async with trio.open_nursery() as nursery:
@@ -244,13 +244,13 @@ def watched(service: Service | Troubled, jobs: int, **pace: object) -> dict[int,
             nursery.cancel_scope.cancel()
 
     virtually(main)
-    return said
+    return pauses
 
 
 def test_a_service_that_took_no_job_and_asked_for_a_second_each_time_was_not_waited_for_on_the_bar() -> None:
     """The bar said how much time was left, and *waiting* in flickers, for each refusal's own second was over at once."""
-    said = watched(Service(submits=during(30.0, 90.0, "busy")), 200, concurrency=10)
-    waited = [second for second, text in said.items() if text]
+    pauses = watched(Service(submits=during(30.0, 90.0, "busy")), 200, concurrency=10)
+    waited = [second for second, text in pauses.items() if text]
     assert waited[0] - 30 <= 16, "a job has to end first, for all places are taken"
     assert waited == list(range(waited[0], waited[-1] + 1)), "and it stays so"
     assert 90 <= waited[-1] <= 93
@@ -258,12 +258,12 @@ def test_a_service_that_took_no_job_and_asked_for_a_second_each_time_was_not_wai
 
 @pytest.mark.parametrize("what", ["hang", "unreachable"])
 def test_a_service_that_answers_no_question_while_all_places_are_taken_is_waited_for(what: str) -> None:
-    said = watched(Service(questions=during(30.0, 90.0, what)), 60, concurrency=10)
-    waited = [second for second, text in said.items() if text]
+    pauses = watched(Service(questions=during(30.0, 90.0, what)), 60, concurrency=10)
+    waited = [second for second, text in pauses.items() if text]
     assert 40 <= waited[0] <= 56
     assert waited == list(range(waited[0], waited[-1] + 1))
     assert 90 <= waited[-1] <= 150, "what hangs is heard of after a minute"
-    assert re.fullmatch(r"the service has not answered for \d\d s", said[waited[0]])
+    assert re.fullmatch(r"the service has not answered for \d\d s", pauses[waited[0]])
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_a_service_that_answers_no_question_while_all_places_are_taken_is_waited
     ids=["at an account's limit", "at twelve a minute", "at twenty a second"],
 )
 def test_who_is_kept_to_a_limit_buys_and_does_not_wait(troubled: Callable[[], Troubled]) -> None:
-    said = watched(troubled(), 100, concurrency=40)
-    waited = {second: text for second, text in said.items() if text and not text.startswith("asked to wait")}
-    assert len(waited) <= 0.05 * len(said), waited
+    pauses = watched(troubled(), 100, concurrency=40)
+    waited = {second: text for second, text in pauses.items() if text and not text.startswith("asked to wait")}
+    assert len(waited) <= 0.05 * len(pauses), waited
 
 
 # --- an outage ------------------------------------------------------------------------------------
@@ -588,9 +588,9 @@ class FarAway(MemoryCheckpoint):
     """Takes two minutes to tell the sums: as they were when they were asked for."""
 
     async def totals(self) -> Totals:
-        told = await super().totals()
+        totals = await super().totals()
         await trio.sleep(120.0)
-        return told
+        return totals
 
 
 def test_money_that_comes_free_while_the_sums_are_asked_for_is_not_waited_for_in_vain() -> None:
@@ -676,7 +676,7 @@ LATE = 1.8e9
 )
 def test_one_missed_look_after_a_restart_is_no_hour_of_looking(state: State, then: State) -> None:
     """What a new process found half-way was given up (UNCOLLECTED) at its first failed look."""
-    found: list[Record] = []
+    records: list[Record] = []
 
     async def main() -> None:
         checkpoint = MemoryCheckpoint([make_line(1)])
@@ -688,10 +688,10 @@ def test_one_missed_look_after_a_restart_is_no_hour_of_looking(state: State, the
         pool = make_pool(service, checkpoint, governor, clock=lambda: LATE + trio.current_time())
         pool.approval = Approval(())
         await run_all(pool)
-        found.extend(checkpoint.records())
+        records.extend(checkpoint.records())
 
     virtually(main)
-    assert [record.state for record in found] == [then]
+    assert [record.state for record in records] == [then]
 
 
 def test_a_refused_token_at_a_cancel_is_told_as_such() -> None:

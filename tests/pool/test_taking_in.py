@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.events import Accepted, Event, Lost, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
@@ -46,8 +46,8 @@ class Store(MemoryCheckpoint):
 
     async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """Its job is no work of this process."""
-        found = await super().list_unsettled(after, limit, states)
-        return [record for record in found if record.state is not State.SUBMITTING]
+        unsettled = await super().list_unsettled(after, limit, states)
+        return [record for record in unsettled if record.state is not State.SUBMITTING]
 
     async def is_at_rest(self) -> bool:
         return self.state(2) is not State.SUBMITTING

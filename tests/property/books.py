@@ -9,10 +9,10 @@ from pathlib import Path
 
 import orjson
 
-from batchedit.commands.proof import prove as audit
+from batchedit.commands.audit_replay import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
+from batchedit.ledger.rescue_file import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
 from batchedit.run_folder import RunFolder, read_form_of_run
 
 
@@ -62,7 +62,9 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
             _enter(books, record, [row for row, _ in rows.get(record.id, ())])
         books.inside = {one for (one,) in checkpoint.rows("SELECT request_id FROM requests")}
         books.inside |= {
-            told["handle"]["request_id"] for _, name, told in checkpoint.list_run_events() if name == ID_NOT_TAKEN_IN
+            details["handle"]["request_id"]
+            for _, name, details in checkpoint.list_run_events()
+            if name == ID_NOT_TAKEN_IN
         }
         books.beside = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
         books.known = books.inside | books.beside
@@ -73,17 +75,17 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
             "('Reserved', 'Lost', 'Released', 'WrittenOff', 'Completed', 'Errored', "
             "'Priced', 'CancelConfirmed') ORDER BY seq"
         ):
-            told = orjson.loads(data)
+            details = orjson.loads(data)
             if name == "Reserved":
-                reserved[job] = told["price"]
+                reserved[job] = details["price"]
             elif name == "Lost":
                 books.unclear[books.prompts[job]] += 1
             elif name in {"Released", "WrittenOff"}:
                 books.decisions[name] += 1
                 books.decided[books.prompts[job]] += 1
-            elif told.get("cost") is not None:
-                books.surprise += max(0, told["cost"] - reserved.get(job, 0))
-                reserved[job] = max(told["cost"], reserved.get(job, 0))
+            elif details.get("cost") is not None:
+                books.surprise += max(0, details["cost"] - reserved.get(job, 0))
+                reserved[job] = max(details["cost"], reserved.get(job, 0))
         money = checkpoint.money()
         books.cap, books.used = checkpoint.cap, money.spent + money.reserved
         books.findings = [

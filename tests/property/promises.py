@@ -62,8 +62,8 @@ class Witness:
     def an_id_is_lost(self, ended: Ended) -> str:
         known = set().union(*(books.known for books in self.books.values()))
         for job in ended.made:
-            told = job.order.request_id in ended.heard and ended.code is not None
-            if told and job.order.request_id not in known and job.order.request_id not in ended.err:
+            was_heard = job.order.request_id in ended.heard and ended.code is not None
+            if was_heard and job.order.request_id not in known and job.order.request_id not in ended.err:
                 return f"the id of {job.order.prompt} was told and is lost"
         jobs = self.world.service.ledger.jobs
         unknown = Counter(job.order.prompt for request_id, job in jobs.items() if request_id not in known)

@@ -64,12 +64,12 @@ class Service:
     def untold(self) -> list[Record]:
         """What was bought and has no known cost; counted on the way."""
         records = self.checkpoint.records()
-        found = [r for r in records if r.id in self.charged and not r.cost_known]
+        without_cost = [r for r in records if r.id in self.charged and not r.cost_known]
         if not self.checkpoint.top_price:
-            self.first_untold = max(self.first_untold, len(found))
+            self.first_untold = max(self.first_untold, len(without_cost))
         if not any(r.cost_known and r.cost == self.later for r in records):
-            self.rise_untold = max(self.rise_untold, sum(self.charged[r.id] == self.later for r in found))
-        return found
+            self.rise_untold = max(self.rise_untold, sum(self.charged[r.id] == self.later for r in without_cost))
+        return without_cost
 
 
 @settings(deadline=None, max_examples=examples(300))

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from batchedit.commands.purchase import MAX_SINGLE_LOOKUPS
+from batchedit.commands.purchase_stages import MAX_SINGLE_LOOKUPS
 from batchedit.core.model import State
 from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
@@ -237,8 +237,10 @@ class Commands(Witness, RuleBasedStateMachine):
         number, prompt = list({**books.doubtful, 9: ""}.items())[row % (len(books.doubtful) or 1)]
         jobs = self.world.service.ledger.jobs
         ids = [i for i, job in jobs.items() if (job.order.prompt == prompt) is right and (right or i in books.known)]
-        found = ids[-1] if ids else "no-such-request"
-        self.command("doubt", folder, "--request-id", f"{number}={found}", trouble=trouble, kind="doubt --request-id")
+        request_id = ids[-1] if ids else "no-such-request"
+        self.command(
+            "doubt", folder, "--request-id", f"{number}={request_id}", trouble=trouble, kind="doubt --request-id"
+        )
 
     @precondition(lambda self: self.books)
     @rule(run=picks, trouble=troubles, word=st.sampled_from(["fetch", "fetch", "cancel"]), token=tokens)
@@ -271,28 +273,28 @@ class Commands(Witness, RuleBasedStateMachine):
             trouble = replace(trouble, joined=None)
         buys = verb in {"run", "retry", "redo", "doubt"}
         sends = buys or verb in {"fetch", "cancel"}
-        told = [
+        options = [
             *(["--base-url", URL] if sends else []),
             *(["--no-check-images"] if verb == "run" and Path(what).is_file() else []),
         ]
-        told += ["-j", 3] if verb in {"run", "retry", "redo"} else []
+        options += ["-j", 3] if verb in {"run", "retry", "redo"} else []
         ended = self.world.command(
-            verb, what, *words, *told, cwd=self.root / place, token=token, trouble=trouble, yes=buys and yes
+            verb, what, *words, *options, cwd=self.root / place, token=token, trouble=trouble, yes=buys and yes
         )
         self.tell(kind or verb, words, trouble, ended)
         before = dict(self.books)
         self.read()
-        said = (verb, what, *words, trouble, token, ended.code, ended.out, ended.err)
-        assert ended.code is None or ended.code in CODES, said
+        context = (verb, what, *words, trouble, token, ended.code, ended.out, ended.err)
+        assert ended.code is None or ended.code in CODES, context
         broken = self.broken(ended, before, {str(word) for word in words}, trouble, buys=buys)
-        assert not broken, (broken, *said)
+        assert not broken, (broken, *context)
 
     # --- help ---
 
     def run(self, pick: int, *states: State) -> Path:
         """One of the runs, of those that have a job in one of ``states`` if any are given."""
-        found = self.having(*states) or list(self.books)
-        return found[pick % len(found)]
+        runs = self.having(*states) or list(self.books)
+        return runs[pick % len(runs)]
 
     def read(self) -> None:
         """The books of every run, anew where something was written."""

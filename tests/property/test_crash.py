@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.actions import Patience
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.events import (
     Accepted,
     CancelConfirmed,

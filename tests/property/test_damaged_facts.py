@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchedit.core.errors import CheckpointCorruptError
-from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read_fact
+from batchedit.ledger.run_facts import parse_whole_number, parse_whole_numbers, read_fact
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
@@ -82,24 +82,24 @@ KINDS = {"form": Form, "survey": dict, "canary": tuple, "top_price": int}
 @given(name=st.sampled_from(sorted(READERS)), text=st.text(max_size=20) | JSON.map(json.dumps))
 def test_any_text_is_a_fact_or_one_sentence(name: str, text: str) -> None:
     try:
-        found = read_fact({name: text}, name, READERS[name], None)
+        fact = read_fact({name: text}, name, READERS[name], None)
     except CheckpointCorruptError as error:
         (_one_line,) = str(error).splitlines()
     else:
-        assert isinstance(found, KINDS[name] if text else type(None)), "what is no such fact was taken for one"
+        assert isinstance(fact, KINDS[name] if text else type(None)), "what is no such fact was taken for one"
 
 
 def test_what_a_run_wrote_is_read() -> None:
     form = Form(FormKind.CSV, delimiter=";", encoding="cp1252", newline="\r\n", header_row=3)
     assert read_fact({"form": form.dump()}, "form", Form.load, None) == form
-    told = read_survey(dump_survey(Survey(rows=3, twins=1), ["--map image=B"]))
-    assert (told["rows"], told["twins"], told["guesses"]) == (3, 1, ["--map image=B"])
+    survey = read_survey(dump_survey(Survey(rows=3, twins=1), ["--map image=B"]))
+    assert (survey["rows"], survey["twins"], survey["guesses"]) == (3, 1, ["--map image=B"])
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=2_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -75,9 +75,9 @@ def test_an_id_that_a_prompt_names_is_part_of_the_identity(table):
 
 @given(rows)
 def test_equal_inputs_are_twins_and_names_are_never_shared(table):
-    found = lines(table, variants=2, sizes=("1:1", "3:2"))
-    first = [line for line in found if not line.duplicate]
-    assert len({line.job.key for line in first}) == len(first) == len({line.job.key for line in found})
+    all_lines = lines(table, variants=2, sizes=("1:1", "3:2"))
+    first = [line for line in all_lines if not line.duplicate]
+    assert len({line.job.key for line in first}) == len(first) == len({line.job.key for line in all_lines})
     assert len({line.job.name.casefold() for line in first}) == len(first)
     assert len({line.name_hash for line in first}) == len(first)
 

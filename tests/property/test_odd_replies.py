@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import OutputError, TokenError
 from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Record, SavedFile, State

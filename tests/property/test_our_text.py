@@ -63,5 +63,5 @@ def test_our_columns_are_read_back_whatever_they_hold(
     for name, text in outside.items():
         assert read[name].removeprefix("'") == text.removeprefix("'")
     assert json.loads(read["result_files"]) == paths
-    told = json.loads(to_json_object(result))
-    assert told == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}
+    payload = json.loads(to_json_object(result))
+    assert payload == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.policy import backoff
+from batchedit.core.backoff import backoff
 from batchedit.scheduling.breaker import Breaker
 from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.eta import eta
@@ -27,7 +27,7 @@ observations = st.lists(st.tuples(st.booleans(), seconds, st.one_of(st.none(), f
 calm = settings(max_examples=examples(60), deadline=None)
 
 
-def told(stories) -> Lifetimes:
+def learn(stories) -> Lifetimes:
     lifetimes = Lifetimes.prior()
     for ended, age, since in stories:
         if ended:
@@ -47,33 +47,33 @@ def told(stories) -> Lifetimes:
     ceiling=st.floats(1.0, 600.0),
 )
 def test_a_gap_is_positive_finite_and_under_the_ceiling(*, stories, age, p, seed, floor, ceiling):
-    gap = next_poll_delay(told(stories), age, p=p, rng=Random(seed), floor=floor, ceiling=ceiling)
+    gap = next_poll_delay(learn(stories), age, p=p, rng=Random(seed), floor=floor, ceiling=ceiling)
     assert 0.0 < gap <= ceiling * (1.0 + JITTER)
 
 
 @calm
 @given(stories=observations, beyond=finite, qs=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=8))
 def test_quantiles_rise_with_q_and_with_age(stories, beyond, qs):
-    lifetimes = told(stories)
-    found = [lifetimes.quantile(q, beyond=beyond) for q in sorted(qs)]
-    assert found == sorted(found)
-    assert all(beyond <= x < math.inf for x in found)
+    lifetimes = learn(stories)
+    quantiles = [lifetimes.quantile(q, beyond=beyond) for q in sorted(qs)]
+    assert quantiles == sorted(quantiles)
+    assert all(beyond <= x < math.inf for x in quantiles)
     assert lifetimes.quantile(0.5, beyond=beyond) >= lifetimes.quantile(0.5) * (1 - 1e-9)
 
 
 @calm
 @given(stories=observations, ages=st.lists(finite, min_size=2, max_size=8))
 def test_survival_falls_from_one(stories, ages):
-    lifetimes = told(stories)
-    found = [lifetimes.survival(age) for age in sorted(ages)]
+    lifetimes = learn(stories)
+    survivals = [lifetimes.survival(age) for age in sorted(ages)]
     assert lifetimes.survival(0.0) == 1.0
-    assert all(0.0 <= b <= a <= 1.0 for a, b in pairwise(found))
+    assert all(0.0 <= b <= a <= 1.0 for a, b in pairwise(survivals))
 
 
 @calm
 @given(stories=observations)
 def test_what_is_written_down_comes_back(stories):
-    lifetimes = told(stories)
+    lifetimes = learn(stories)
     again = Lifetimes.load(lifetimes.dump())
     assert again.observations == lifetimes.observations
     assert abs(again.survival(30.0) - lifetimes.survival(30.0)) < 0.3
@@ -96,7 +96,7 @@ def test_any_text_loads(text):
     at_once=st.integers(1, 5000),
 )
 def test_an_eta_is_finite_and_in_order(stories, ages, planned, at_once):
-    lifetimes = told(stories)
+    lifetimes = learn(stories)
     p50, p90 = eta(lifetimes, ages, planned, at_once)
     assert 0.0 <= p50 <= p90 < math.inf
     assert is_stalled(lifetimes, 0.0) is False

@@ -265,7 +265,7 @@ def test_mutated_manifests_end_in_rows_or_a_manifest_error(tmp_path, name):
                 if hasattr(line, "problems")
             }
             assert {row.number for row in rows if isinstance(row, BadRow)} <= invalid
-            told = [Outcome(row.number, "", "invalid" if row.number in invalid else "planned") for row in rows]
+            outcomes = [Outcome(row.number, "", "invalid" if row.number in invalid else "planned") for row in rows]
             written = tmp_path / f"results-{name}"
-            write_results(manifest, told, written)
+            write_results(manifest, outcomes, written)
             assert sum(1 for _ in open_manifest(written, encoding=manifest.form.encoding).rows()) == len(rows)

@@ -1,4 +1,4 @@
-"""The store decides about money as ``core/policy`` does: two texts of one rule, held together here."""
+"""The store decides about money as ``core/budget`` does: two texts of one rule, held together here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchedit.core.budget import compute_least_cap, may_reserve
 from batchedit.core.model import Money
-from batchedit.core.policy import compute_least_cap, may_reserve
 from tests.support.postgres import shared_store
 
 SMALL = st.integers(0, 12)
@@ -57,5 +57,5 @@ def test_the_store_admits_what_policy_admits(asked: list[tuple[Money, int]]) -> 
         strict=True,
     )  # fmt: skip
     with psycopg.connect(shared_store(), autocommit=True) as connection:
-        found = [admitted for (admitted,) in connection.execute(ASK, [list(column) for column in columns])]
-    assert found == [may_reserve(money, price) for money, price in asked]
+        verdicts = [admitted for (admitted,) in connection.execute(ASK, [list(column) for column in columns])]
+    assert verdicts == [may_reserve(money, price) for money, price in asked]

@@ -25,11 +25,11 @@ def bought_by_both(folder: Path, point: str, nth: int) -> bool:
     """Both run one sheet; the second one comes at that point of the first. False where the first never got so far."""
     world = World(folder, price="0.04")
     write_sheet(world.folder / "s.csv", [f"an ad, number {n}x" for n in range(ROWS)])
-    told = ("--base-url", URL, "--no-check-images", "--max-cost", "0.12")
-    first = world.command("run", world.folder / "s.csv", *told, trouble=Trouble(joined=(point, nth)))
+    options = ("--base-url", URL, "--no-check-images", "--max-cost", "0.12")
+    first = world.command("run", world.folder / "s.csv", *options, trouble=Trouble(joined=(point, nth)))
     if not first.joined:
         return False
-    last = world.command("run", world.folder / "s.csv", *told)
+    last = world.command("run", world.folder / "s.csv", *options)
     where = f"joined at {point} {nth}, exit {first.code}\n{first.err}\n{last.out}{last.err}"
     prompts = Counter(job.order.prompt for job in world.service.ledger.jobs.values())
     assert max(prompts.values()) == 1, where
@@ -51,14 +51,14 @@ def taken_in_by_both(folder: Path, nth: int) -> bool:
     """The disk was full when ids came, and both take them from the side file. False where the first never got so far."""
     world = World(folder, price="0.04")
     write_sheet(world.folder / "s.csv", [f"an ad, number {n}x" for n in range(ROWS)])
-    told = ("--base-url", URL, "--no-check-images")
-    world.command("run", world.folder / "s.csv", *told, trouble=Trouble(full=1))
+    options = ("--base-url", URL, "--no-check-images")
+    world.command("run", world.folder / "s.csv", *options, trouble=Trouble(full=1))
     run = (world.folder / "outputs" / "s").resolve()
     assert (run / "accepted.jsonl").exists()
-    first = world.command("run", world.folder / "s.csv", *told, trouble=Trouble(joined=("begin", nth)))
+    first = world.command("run", world.folder / "s.csv", *options, trouble=Trouble(joined=("begin", nth)))
     if not first.joined:
         return False
-    last = world.command("run", world.folder / "s.csv", *told)
+    last = world.command("run", world.folder / "s.csv", *options)
     where = f"joined at begin {nth}, exit {first.code}\n{first.err}\n{last.out}{last.err}"
     prompts = Counter(job.order.prompt for job in world.service.ledger.jobs.values())
     assert max(prompts.values()) == 1, where
@@ -83,8 +83,8 @@ def pasted_by_both(folder: Path, point: str, nth: int) -> bool:
     world.command("run", world.folder / "s.csv", "--base-url", URL, "--no-check-images", trouble=lost)
     run = (world.folder / "outputs" / "s").resolve()
     (bought,) = world.service.ledger.jobs
-    told = ("doubt", run, "--request-id", f"2={bought}")
-    first = world.command(*told, trouble=Trouble(joined=(point, nth)), yes=False)
+    command = ("doubt", run, "--request-id", f"2={bought}")
+    first = world.command(*command, trouble=Trouble(joined=(point, nth)), yes=False)
     if not first.joined:
         return False
     where = f"joined at {point} {nth}, exit {first.code}\n{first.out}{first.err}"

@@ -247,19 +247,19 @@ def test_parquet_keeps_types_to_the_last_bit(tmp_path):
 
 def test_a_dataframe_comes_back_with_its_types():
     frame = pd.DataFrame({"sku": ["a", "b"], "n": [1, 2]}, index=[7, 9])
-    found = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2, over='{"market":"DE"}')])
-    assert found["n"].tolist() == [1, 2, 2]
-    assert found["n"].dtype == frame["n"].dtype
-    assert tuple(found.columns) == ("sku", "n", "market", *RESULT_COLUMNS)
+    results_frame = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2, over='{"market":"DE"}')])
+    assert results_frame["n"].tolist() == [1, 2, 2]
+    assert results_frame["n"].dtype == frame["n"].dtype
+    assert tuple(results_frame.columns) == ("sku", "n", "market", *RESULT_COLUMNS)
 
 
 def test_a_dataframe_comes_back_with_its_index_and_its_columns_whatever_their_names():
     """A column whose name is a number ended in a KeyError, after the purchase."""
     frame = pd.DataFrame({2026: [5, 6], "sku": ["a", "b"], dt.date(2026, 1, 1): ["x", "y"]}, index=["z", "a"])
     frame.index.name = "code"
-    found = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2)])
-    assert found.index.tolist() == ["z", "a", "a"]
-    assert found.index.name == "code"
-    assert found.columns.tolist()[:3] == [2026, "sku", dt.date(2026, 1, 1)]
-    assert found[2026].tolist() == [5, 6, 6]
-    assert found["result_row"].tolist() == [1, 2, 2]
+    results_frame = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2)])
+    assert results_frame.index.tolist() == ["z", "a", "a"]
+    assert results_frame.index.name == "code"
+    assert results_frame.columns.tolist()[:3] == [2026, "sku", dt.date(2026, 1, 1)]
+    assert results_frame[2026].tolist() == [5, 6, 6]
+    assert results_frame["result_row"].tolist() == [1, 2, 2]

@@ -110,8 +110,8 @@ def test_a_hash_of_another_kind_is_not_compared(tmp_path: Path) -> None:
         {**line, "hash": 1, "kind": "another"},
         {name: line[name] for name in line if name != "kind"} | {"hash": 1},
     ]
-    for told in earlier:
-        kept.write_text(json.dumps(told) + "\n")
+    for entry in earlier:
+        kept.write_text(json.dumps(entry) + "\n")
         assert Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"] == fresh
 
 
@@ -242,11 +242,11 @@ def test_what_is_no_picture_is_unreadable(tmp_path: Path, content: bytes) -> Non
 def test_missing_and_changed_files_say_so(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(1).save(path)
-    found = Album(tmp_path / "thumbs").load_features(
+    features = Album(tmp_path / "thumbs").load_features(
         [FeatureRequest(path, "aa", proven=False), FeatureRequest(tmp_path / "b.png", "bb")]
     )
-    assert "changed" in found["aa"].problem
-    assert "missing" in found["bb"].problem
+    assert "changed" in features["aa"].problem
+    assert "missing" in features["bb"].problem
 
 
 def test_a_phone_picture_is_turned_upright(tmp_path: Path) -> None:
@@ -254,8 +254,8 @@ def test_a_phone_picture_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(1, (800, 400)).save(path, exif=exif)
-    found = Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"]
-    assert (found.width, found.height) == (400, 800)
+    features = Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"]
+    assert (features.width, features.height) == (400, 800)
     with Image.open(tmp_path / "thumbs" / "aa.jpg") as thumb:
         assert thumb.height > thumb.width
 

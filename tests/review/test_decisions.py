@@ -115,17 +115,23 @@ def test_progress_counts_pictures_not_rows(checkpoint: SqliteCheckpoint) -> None
     reject(checkpoint, 1)
     FolderDecisions(checkpoint).put(PictureDecision(2, APPROVE, "", 0, "Dana", 1.0))
     FolderDecisions(checkpoint).put(PictureDecision(3, NONE, "only a note", 0, "Dana", 1.0))
-    found = count_progress(read_gallery_rows(checkpoint), FolderDecisions(checkpoint).all())
-    assert (found.pictures, found.reviewed, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
+    progress = count_progress(read_gallery_rows(checkpoint), FolderDecisions(checkpoint).all())
+    assert (progress.pictures, progress.reviewed, progress.approved, progress.rejected, progress.held) == (
+        3,
+        2,
+        1,
+        1,
+        0,
+    )
 
 
 def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(checkpoint: SqliteCheckpoint) -> None:
     with checkpoint.transaction() as db:
         db.execute("INSERT INTO marks VALUES (1, 'reject', 'too dark', 2, 'Dana', 3.0)")
         for serial, verdict in ((1, "hold"), (2, "reject")):
-            said = (1, serial, verdict, "too dark", "Dana", float(serial + 1), "review")
+            values = (1, serial, verdict, "too dark", "Dana", float(serial + 1), "review")
             db.execute(
-                "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
+                "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", values
             )
     old, marks, before = (
         PictureDecision(1, REJECT, "too dark", 2, "Dana", 3.0),
@@ -169,20 +175,20 @@ def rows(*cells: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
 
 
 def test_decisions_are_read() -> None:
-    told = rows({"decision": "Approve", "note": "'=1+1", "when": "1970-01-01T00:01:00.000Z"}, {"job": "k" + "aa" * 16})
-    assert read_decisions(told, JOBS, 100.0, "d.csv") == [
+    table = rows({"decision": "Approve", "note": "'=1+1", "when": "1970-01-01T00:01:00.000Z"}, {"job": "k" + "aa" * 16})
+    assert read_decisions(table, JOBS, 100.0, "d.csv") == [
         (7, ImportedDecision(bytes.fromhex("0f" * 16), APPROVE, "=1+1", 60.0)),
         (8, ImportedDecision(bytes.fromhex("aa" * 16), NONE, "", 100.0)),
     ]
 
 
 def test_a_clock_that_is_ahead_does_not_win_for_ever() -> None:
-    ((_, said),) = read_decisions(rows({"when": "2090-01-01T00:00:00Z"}), JOBS, 100.0, "d.csv")
-    assert said.at == 100.0
+    ((_, decision),) = read_decisions(rows({"when": "2090-01-01T00:00:00Z"}), JOBS, 100.0, "d.csv")
+    assert decision.at == 100.0
 
 
 def test_every_wrong_row_is_told_at_once() -> None:
-    told = rows(
+    table = rows(
         {"decision": "approve"},
         {"decision": "perhaps"},
         {"job": "1e5"},
@@ -192,7 +198,7 @@ def test_every_wrong_row_is_told_at_once() -> None:
         {"note": "x" * 2001},
     )
     with pytest.raises(ManifestError) as caught:
-        read_decisions(told, JOBS, 100.0, "d.csv")
+        read_decisions(table, JOBS, 100.0, "d.csv")
     text = str(caught.value)
     for number in (2, 3, 4, 5, 6, 7):
         assert f"row {number}:" in text
@@ -208,10 +214,10 @@ def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
     marks = FolderDecisions(checkpoint)
     for job, at in ((1, 50.0), (2, 5.0), (3, 5.0)):
         marks.put(PictureDecision(job, APPROVE, "", 0, "Dana", at))
-    said = [
+    imported = [
         (job, ImportedDecision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))
     ]
-    assert marks.take_in(said, "Robin") == ImportReport(written=1, same=1, older=1)
+    assert marks.take_in(imported, "Robin") == ImportReport(written=1, same=1, older=1)
     assert {job: mark.verdict for job, mark in marks.all().items()} == {1: APPROVE, 2: REJECT, 3: APPROVE}
     assert [e.via for e in marks.events()] == ["review", "review", "review", "import"]
 

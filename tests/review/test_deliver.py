@@ -113,12 +113,12 @@ def test_a_client_gets_no_prices_and_no_signed_links(room: Showroom, tmp_path: P
     signed = "?X-Amz-Credential=me&X-Amz-Signature=abcdef&width=8"
     source = next(room.folder.path.glob("manifest.*"))
     source.write_text(source.read_text().replace("The, A", f"https://shop.example.com/a.jpg{signed}"))
-    told = (deliver(where(room), {}, tmp_path / "out").to / "manifest.csv").read_text()
+    manifest_text = (deliver(where(room), {}, tmp_path / "out").to / "manifest.csv").read_text()
     own = (deliver(where(room), {}, tmp_path / "own", with_costs=True).to / "manifest.csv").read_text()
     assert "X-Amz" in own
-    assert "X-Amz" not in told
-    assert "https://shop.example.com/a.jpg?width=8" in told
-    rows = list(csv.DictReader(told.splitlines()))
+    assert "X-Amz" not in manifest_text
+    assert "https://shop.example.com/a.jpg?width=8" in manifest_text
+    rows = list(csv.DictReader(manifest_text.splitlines()))
     assert all(row["result_cost_usd"] == "" and row["result_url"] == "" for row in rows)
     assert any(row["result_cost_usd"] for row in csv.DictReader(own.splitlines()))
 
@@ -225,11 +225,11 @@ def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path:
     with open_locally(where(room), {}, "deliver") as run:
         chosen = [(card, card.versions[0]) for card in run.checkpoint.read_gallery_rows()]
         form = run.open_manifest().form
-        told = [
-            [shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))
+        captions = [
+            [printed.about for printed in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))
         ]
-    assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
-    assert told[1][0].startswith("row 4 (A)")
+    assert [about.split(" · ")[0] for about in captions[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
+    assert captions[1][0].startswith("row 4 (A)")
 
 
 def test_without_a_font_names_are_spelled_in_english_letters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ def test_a_channel_of_apprise_gets_the_summary() -> None:
 
 def test_a_channel_that_refuses_is_told_without_its_address(capfd: pytest.CaptureFixture[str]) -> None:
     with hook(403) as (url, _):
-        told = notify(url, build_notice("spring", {}, "spring: 3 done"))
-    assert told == "the channel json:// did not take the message"
+        problem = notify(url, build_notice("spring", {}, "spring: 3 done"))
+    assert problem == "the channel json:// did not take the message"
     assert "secret" not in "".join(capfd.readouterr())
 
 
@@ -67,10 +67,10 @@ class _Mailbox(socketserver.StreamRequestHandler):
             word = line.upper().partition(" ")[0]
             if word == "DATA":
                 self._say("354 go on")
-                told = b""
+                mail = b""
                 while (more := self.rfile.readline()) != b".\r\n":
-                    told += more
-                self.server.mails.append(told)  # type: ignore[attr-defined]
+                    mail += more
+                self.server.mails.append(mail)  # type: ignore[attr-defined]
             self._say({"QUIT": "221 bye"}.get(word, "250 well"))
 
     def _say(self, text: str) -> None:
@@ -85,11 +85,13 @@ def test_a_mail_was_one_line_and_what_the_service_said_was_html_in_it() -> None:
         thread = threading.Thread(target=box.serve_forever, daemon=True)
         thread.start()
         url = f"mailto://127.0.0.1:{box.server_address[1]}?from=a@lab.example&to=b@lab.example"
-        told = [notify(address, build_notice("m", None, text, "stopped")) for address in (url, f"{url}&format=html")]
+        problems = [
+            notify(address, build_notice("m", None, text, "stopped")) for address in (url, f"{url}&format=html")
+        ]
         box.shutdown()
         thread.join()
         mails = [email.message_from_bytes(mail) for mail in box.mails]  # type: ignore[attr-defined]
-    assert told == ["", ""]
+    assert problems == ["", ""]
     assert [mail.get_content_type() for mail in mails] == ["text/plain", "multipart/alternative"]
     plain, html = (_part(mail, kind) for mail, kind in zip(mails, ("text/plain", "text/html"), strict=True))
     assert [line.strip() for line in plain.splitlines()] == text.splitlines()

@@ -31,8 +31,8 @@ HOSTILE = [
 
 def data_of(page: str) -> dict[str, object]:
     (block,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    found: dict[str, object] = orjson.loads(block)
-    return found
+    data: dict[str, object] = orjson.loads(block)
+    return data
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -157,13 +157,13 @@ def test_the_summary_is_sent_as_slack_takes_it() -> None:
 def test_it_tries_again_and_then_says_so_without_the_address() -> None:
     pauses: list[float] = []
     answers = iter([503, 429, 500, 502, 200])
-    told = notify(
+    problem = notify(
         "https://hooks.example.com/T/secret",
         {"text": "x"},
         transport=httpx.MockTransport(lambda _: httpx.Response(next(answers))),
         pause=pauses.append,
     )
-    assert told == "hooks.example.com was not reached: it answered HTTP 502"
+    assert problem == "hooks.example.com was not reached: it answered HTTP 502"
     assert len(pauses) == ATTEMPTS - 1
 
 
@@ -178,5 +178,5 @@ def test_a_network_that_is_away_is_no_exception() -> None:
     def away(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route")
 
-    told = notify("https://h.example.com", {}, transport=httpx.MockTransport(away), pause=lambda _: None)
-    assert told == "h.example.com was not reached: ConnectError"
+    problem = notify("https://h.example.com", {}, transport=httpx.MockTransport(away), pause=lambda _: None)
+    assert problem == "h.example.com was not reached: ConnectError"

@@ -64,22 +64,22 @@ def test_a_mark_that_was_answered_survives_kill_9(room: Showroom) -> None:
 
 
 def test_ctrl_c_as_soon_as_the_address_is_read_still_tells_how_far_the_looking_is(room: Showroom) -> None:
-    told: list[ReviewProgress] = []
+    reported: list[ReviewProgress] = []
 
     def ready(_: str) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(InterruptedRunError):
-        review(str(room.folder.path), {}, ready, lambda looked: told.append(looked.progress))
-    assert [progress.pictures for progress in told] == [2]
+        review(str(room.folder.path), {}, ready, lambda looked: reported.append(looked.progress))
+    assert [progress.pictures for progress in reported] == [2]
 
 
 def test_a_reviewed_picture_that_was_replaced_by_a_link_is_not_served(room: Showroom, tmp_path: Path) -> None:
-    shown = room.folder.path / "files" / "A-1x1-1.png"
+    picture = room.folder.path / "files" / "A-1x1-1.png"
     with start_review(room) as review:
         assert review.http.get("files/A-1x1-1.png").status_code == 200
-        shown.rename(tmp_path / "private.png")
-        shown.symlink_to(tmp_path / "private.png")
+        picture.rename(tmp_path / "private.png")
+        picture.symlink_to(tmp_path / "private.png")
         assert review.http.get("files/A-1x1-1.png").status_code == 404
 
 
@@ -174,17 +174,19 @@ def test_nonsense_is_refused(room: Showroom) -> None:
 
 
 def test_many_marks_in_one_request_are_each_answered_and_none_is_held_up_by_nonsense_beside_it(room: Showroom) -> None:
-    def told(job: int, serial: int = 0) -> dict[str, object]:
+    def make_mark(job: int, serial: int = 0) -> dict[str, object]:
         return {"job": job, "verdict": "approve", "note": f"n{job}", "serial": serial}
 
     with start_review(room) as review:
         assert review.mark(2, "reject").status_code == 200
-        answer = review.http.post("api/mark", json=[told(1), told(2), told(99), "approve", told(1, 1)])
+        answer = review.http.post(
+            "api/mark", json=[make_mark(1), make_mark(2), make_mark(99), "approve", make_mark(1, 1)]
+        )
         assert answer.status_code == 200
         marks = answer.json()["marks"]
         assert [mark["status"] for mark in marks] == [200, 409, 400, 400, 200]
         assert (marks[1]["verdict"], marks[2]["message"]) == ("reject", "there is no such picture")
-        assert review.http.post("api/mark", json=[told(1, 2)] * 201).status_code == 400
+        assert review.http.post("api/mark", json=[make_mark(1, 2)] * 201).status_code == 400
     assert standing(room) == {1: (Verdict.APPROVE, "n1", "Dana"), 2: (Verdict.REJECT, "", "Dana")}
 
 
@@ -204,19 +206,19 @@ def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
     with start_review(room) as review:
         review.mark(1, "reject")
         assert review.http.post("api/finish", json={}).json() == {"finished": True}
-        code, told = review.wait()
+        code, output = review.wait()
     assert code == 0
-    assert "1 of 2 looked at: 1 rejected" in told
-    assert f"batchedit redo {room.folder.path} --use-notes" in told
+    assert "1 of 2 looked at: 1 rejected" in output
+    assert f"batchedit redo {room.folder.path} --use-notes" in output
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> None:
     with start_review(room) as review:
         review.mark(1, "approve")
-        found, told = review.end(number)
-    assert found == code
-    assert "1 of 2 looked at" in told
+        exit_code, output = review.end(number)
+    assert exit_code == code
+    assert "1 of 2 looked at" in output
 
 
 def test_a_person_marks_while_a_run_goes_on(room: Showroom) -> None:

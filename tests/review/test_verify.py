@@ -48,9 +48,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_delivery_is_proven_by_its_signature(place: Path) -> None:
     for name in ("out", "out.zip"):
-        told = run_cli("verify", name, "--key", "own.pub", cwd=place)
-        assert told.stdout.startswith(f"{name}: 6 files as delivered, signed by RW")
-        assert told.stderr == ""
+        completed = run_cli("verify", name, "--key", "own.pub", cwd=place)
+        assert completed.stdout.startswith(f"{name}: 6 files as delivered, signed by RW")
+        assert completed.stderr == ""
     assert "that key came along with it" in run_cli("verify", "out", cwd=place).stderr
     PublicKey.from_file(place / "own.pub").verify_file(place / "out" / "SHA256SUMS")
     signature = Signature.from_file(place / "out" / "SHA256SUMS.minisig")
@@ -136,22 +136,22 @@ EDITS: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_of(place: Path, tmp_path: Path, edit: str) -> None:
-    name, change, told = EDITS[edit]
+    name, change, message = EDITS[edit]
     shutil.copytree(place / "out", tmp_path / "out")
     change(tmp_path / "out" / name)
-    found = run_cli("verify", "out", "--key", place / "own.pub", cwd=tmp_path, code=1).stdout
-    assert told in found
+    output = run_cli("verify", "out", "--key", place / "own.pub", cwd=tmp_path, code=1).stdout
+    assert message in output
 
 
 def test_what_hides_in_a_zip_is_found(place: Path, tmp_path: Path) -> None:
-    for name, told in (("out/files/A-1x1-1.png", "is there 2 times"), ("readme.txt", "does not belong")):
+    for name, message in (("out/files/A-1x1-1.png", "is there 2 times"), ("readme.txt", "does not belong")):
         copy = shutil.copy(place / "out.zip", tmp_path / "out.zip")
         with (
             zipfile.ZipFile(copy, "a") as archive,
             pytest.warns(UserWarning, match="Duplicate") if "A-1" in name else nullcontext(),
         ):
             archive.writestr(name, b"another picture")
-        assert any(told in finding for finding in verify(Path(copy)).findings)
+        assert any(message in finding for finding in verify(Path(copy)).findings)
     cut = tmp_path / "cut.zip"
     cut.write_bytes((place / "out.zip").read_bytes()[:-40])
     assert "no whole zip file" in verify(cut).findings[0]
@@ -166,8 +166,8 @@ def test_a_key_with_a_password_signs_and_a_wrong_one_does_not(place: Path, tmp_p
     right, wrong = (make_env(BATCHEDIT_SIGN_PASSWORD=word) for word in ("right", "wrong"))
     run_cli(*words, tmp_path / "out", cwd=place, env=right)
     assert not verify(tmp_path / "out", bytes(pair.public_key)).findings
-    told = run_cli(*words, tmp_path / "other", cwd=place, env=wrong, code=64)
-    assert "wrong password" in told.stderr
+    completed = run_cli(*words, tmp_path / "other", cwd=place, env=wrong, code=64)
+    assert "wrong password" in completed.stderr
     assert not (tmp_path / "other").exists()
 
 

@@ -409,9 +409,9 @@ async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server
             event = await api.submit(record(number), Permit())
             assert isinstance(event, Declined)
             assert "PoolTimeout" not in event.problem.message
-            found = await api.poll(BOUGHT)
-            assert isinstance(found, NoAnswer)
-            assert "PoolTimeout" not in found.problem.message
+            reply = await api.poll(BOUGHT)
+            assert isinstance(reply, NoAnswer)
+            assert "PoolTimeout" not in reply.problem.message
     assert {request.method for request in server.requests} == {"CONNECT"}
 
 
@@ -801,11 +801,11 @@ async def test_a_word_nobody_listed_is_noted_once(server):
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            told = await api.poll(BOUGHT)
-            assert isinstance(told, StillRunning)
-            assert replace(told, problem=None) == StillRunning("simmering", running=False, known=False)
-            assert told.problem is not None
-            assert "“simmering”, which nobody has listed" in told.problem.message
+            reply = await api.poll(BOUGHT)
+            assert isinstance(reply, StillRunning)
+            assert replace(reply, problem=None) == StillRunning("simmering", running=False, known=False)
+            assert reply.problem is not None
+            assert "“simmering”, which nobody has listed" in reply.problem.message
     assert [name for name, _ in notes.notes] == ["unknown_status"]
 
 
@@ -846,16 +846,16 @@ async def test_the_catalogue_and_the_balance(server):
     entry = {"model_id": MODEL.id, "base_price_usd": "0.04", "price_unit": "image", "input_schema": dict(MODEL.schema)}
     server.script = [server.json(entry), server.json({"balance_usd": 12.5, "currency": "USD"}), server.http(404)]
     async with client(server.url) as api:
-        told = await api.ask_model_entry()
-        assert told is not None
-        assert (told.price, told.schema) == (40_000, MODEL.schema)
+        model_entry = await api.ask_model_entry()
+        assert model_entry is not None
+        assert (model_entry.price, model_entry.schema) == (40_000, MODEL.schema)
         assert await api.ask_balance() == 12_500_000
         assert await api.probe() is True
     assert [r.target for r in server.requests] == [MODEL_PATH, "/prod/v2/balance", MODEL_PATH]
 
 
 @pytest.mark.parametrize(
-    ("replies", "found"),
+    ("replies", "expected"),
     [
         ([DONE | {"request_id": "r1", "model_id": MODEL.id}], Handle("r1")),
         ([{"status": "in_queue"}], Handle("r1")),
@@ -866,11 +866,11 @@ async def test_the_catalogue_and_the_balance(server):
     ],
     ids=["ours", "unfinished", "another model", "unknown", "another account", "status knows"],
 )
-async def test_identify(server, replies, found):
+async def test_identify(server, replies, expected):
     server.script = [server.json(reply) for reply in replies]
     async with client(server.url) as api:
         seen = await api.identify(" r1 ")
-    assert (seen.kind if isinstance(seen, Problem) else seen) == found
+    assert (seen.kind if isinstance(seen, Problem) else seen) == expected
 
 
 async def test_identify_takes_no_nonsense_and_no_refused_token(server):
@@ -952,14 +952,16 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
     server.script = [server.http(status)]
     server.url = server.url.replace("//", "//me:hidden@")
     async with _through(server) as api:
-        with pytest.raises(ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)") as told:
+        with pytest.raises(
+            ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)"
+        ) as raised:
             await api.ask_model_entry()
         event = await api.submit(record(), Permit())
         assert not await api.probe()
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.PROXY
     assert str(status) in event.problem.message
-    assert "hidden" not in f"{told.value} {told.value.hint} {event.problem.message}"
+    assert "hidden" not in f"{raised.value} {raised.value.hint} {event.problem.message}"
     assert [request.method for request in server.requests] == ["CONNECT"] * 3
 
 
@@ -981,12 +983,12 @@ async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(se
     server.script = [server.hang]
     async with _through(server) as api:
         event = await api.submit(record(), Permit())
-        found = await api.poll(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(event, Declined)
-    assert isinstance(found, NoAnswer)
-    told = f"the proxy 127.0.0.1:{server.port} does not answer"
-    assert told in event.problem.message
-    assert told in found.problem.message
+    assert isinstance(reply, NoAnswer)
+    message = f"the proxy 127.0.0.1:{server.port} does not answer"
+    assert message in event.problem.message
+    assert message in reply.problem.message
 
 
 def test_a_service_that_thinks_is_not_cut_off_with_the_time_of_a_tunnel(monkeypatch, tmp_path):

@@ -12,14 +12,14 @@ from batchedit.jobs.schema import compile_schema
 from batchedit.manifest.rows import Row
 from batchedit.runcomfy.catalogue import list_built_in, load_model
 from batchedit.runcomfy.dialect import read_dialect
-from batchedit.runcomfy.submit_codec import ImageShape, submit_body
+from batchedit.runcomfy.submit_reply import ImageShape, submit_body
 
 URI = {"type": "string", "format": "image_uri"}
 LINK = "https://x.example/1.png"
 
 
 @pytest.mark.parametrize(
-    ("told", "read"),
+    ("vendor_rule", "read"),
     [
         ({"type": "float", "default": None}, {"type": "number"}),
         ({"type": ["int", "null"]}, {"type": ["integer", "null"]}),
@@ -37,9 +37,9 @@ LINK = "https://x.example/1.png"
         ({"type": "string", "default": ""}, {"type": "string", "default": ""}),
     ],
 )
-def test_what_differs_from_json_schema(told: dict[str, Any], read: dict[str, Any]) -> None:
-    found = read_dialect({"type": "object", "properties": {"field": told}})
-    assert found == {"type": "object", "properties": {"field": read}}
+def test_what_differs_from_json_schema(vendor_rule: dict[str, Any], read: dict[str, Any]) -> None:
+    translated = read_dialect({"type": "object", "properties": {"field": vendor_rule}})
+    assert translated == {"type": "object", "properties": {"field": read}}
 
 
 @pytest.mark.parametrize(

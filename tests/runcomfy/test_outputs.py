@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchedit.core.events import Completed
 from batchedit.ports import NoAnswer, StillRunning
-from batchedit.runcomfy import poll_codec as looks
+from batchedit.runcomfy import poll_reply as looks
 from batchedit.runcomfy.outputs import read_embedded, read_outputs
 
 LINK = "https://cdn.runcomfy.net/a.png"
@@ -62,7 +62,7 @@ def test_a_link_under_another_key_was_asked_for_an_hour(answer: dict[str, Any]) 
     ],
 )
 def test_a_picture_inside_the_answer_was_kept_nowhere(output: Any) -> None:
-    assert [read_embedded(found.url) for found in read_outputs({"output": output})] == [PNG]
+    assert [read_embedded(picture.url) for picture in read_outputs({"output": output})] == [PNG]
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def _look(answer: dict[str, Any]) -> Any:
 
 
 def test_a_row_without_a_file_did_not_say_what_was_there() -> None:
-    found = _look({"status": "succeeded", "output": {"seed": 7, "nsfw": []}, "message": "upload pending"})
-    assert isinstance(found, NoAnswer)
+    reply = _look({"status": "succeeded", "output": {"seed": 7, "nsfw": []}, "message": "upload pending"})
+    assert isinstance(reply, NoAnswer)
     for word in ("succeeded", "request_id", "seed", "nsfw", "upload pending"):
-        assert word in found.problem.message
+        assert word in reply.problem.message
 
 
 @pytest.mark.parametrize("word", ["ERROR", "expired", "timeout"])
 def test_the_reason_beside_an_unlisted_word_was_lost(word: str) -> None:
-    found = _look({"status": word, "error": "boom"})
-    assert isinstance(found, StillRunning)
-    assert found.problem is not None
-    assert word.lower() in found.problem.message
-    assert "boom" in found.problem.message
+    reply = _look({"status": word, "error": "boom"})
+    assert isinstance(reply, StillRunning)
+    assert reply.problem is not None
+    assert word.lower() in reply.problem.message
+    assert "boom" in reply.problem.message
 
 
 JSON = st.recursive(
@@ -122,7 +122,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_no_output_makes_the_reader_raise(output: Any) -> None:
-    found = _look({"status": "completed", "output": output})
-    assert isinstance(found, Completed | NoAnswer)
-    for one in found.outputs if isinstance(found, Completed) else ():
+    reply = _look({"status": "completed", "output": output})
+    assert isinstance(reply, Completed | NoAnswer)
+    for one in reply.outputs if isinstance(reply, Completed) else ():
         read_embedded(one.url)

@@ -15,6 +15,6 @@ def test_a_slow_answer_was_taken_for_a_lost_one(tmp_path: Path, seconds: int, co
     """Hosted inputs may be stored before it comes: a picture that was bought was in doubt."""
     world = World(tmp_path)
     write_sheet(world.folder / "s.csv", ["an ad"])
-    told = ("run", world.folder / "s.csv", "--base-url", URL, "--no-check-images")
-    ended = world.command(*told, trouble=Trouble((f"submit:slow@{seconds}=at:1",)))
+    command = ("run", world.folder / "s.csv", "--base-url", URL, "--no-check-images")
+    ended = world.command(*command, trouble=Trouble((f"submit:slow@{seconds}=at:1",)))
     assert (ended.code, state in ended.out, len(ended.made)) == (code, True, 1), ended.out + ended.err

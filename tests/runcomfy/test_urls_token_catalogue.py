@@ -14,7 +14,7 @@ from batchedit.files.allowlist import HostAllowlist
 from batchedit.runcomfy import urls
 from batchedit.runcomfy.catalogue import DEFAULT_MODEL, list_built_in, load_model
 from batchedit.runcomfy.image_shape import ImageShapeProbe
-from batchedit.runcomfy.submit_codec import ImageShape
+from batchedit.runcomfy.submit_reply import ImageShape
 from batchedit.runcomfy.token import MAC_FILE, VARIABLES, VENDOR_FILE, find_token
 from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url, may_use
 
@@ -198,7 +198,7 @@ def test_the_order_of_the_variables(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content",
     [
         {"token": "abc"},
         {"api_token": "abc"},
@@ -210,10 +210,10 @@ def test_the_order_of_the_variables(tmp_path):
     ],
     ids=repr,
 )
-def test_the_vendors_file(tmp_path, told):
+def test_the_vendors_file(tmp_path, content):
     path = tmp_path / VENDOR_FILE
     path.parent.mkdir(parents=True)
-    path.write_bytes(told if isinstance(told, bytes) else orjson.dumps(told))
+    path.write_bytes(content if isinstance(content, bytes) else orjson.dumps(content))
     token = find_token({}, tmp_path)
     assert (token.value, token.source, token.warning) == ("abc", "~/.config/runcomfy/token.json", "")
     assert find_token({"RUNCOMFY_TOKEN": "abc"}, tmp_path).warning == ""
@@ -231,9 +231,9 @@ def test_the_token_in_a_moved_folder_of_configuration_was_not_found(tmp_path: Pa
     _put(tmp_path / "xdg" / "runcomfy" / "token.json", "of-xdg")
     _put(tmp_path / "named" / "token.json", "of-named")
     xdg = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
-    found = find_token(xdg, tmp_path)
-    assert (found.value, "XDG_CONFIG_HOME" in found.source) == ("of-xdg", True)
-    assert "~/.config/runcomfy/token.json has another one" in found.warning
+    token = find_token(xdg, tmp_path)
+    assert (token.value, "XDG_CONFIG_HOME" in token.source) == ("of-xdg", True)
+    assert "~/.config/runcomfy/token.json has another one" in token.warning
     assert find_token({**xdg, "RUNCOMFY_CONFIG_DIR": str(tmp_path / "named")}, tmp_path).value == "of-named"
     assert find_token({"RUNCOMFY_CONFIG_DIR": "~/named"}, tmp_path).value == "of-named"
     assert find_token({"XDG_CONFIG_HOME": "xdg"}, tmp_path).value == "of-home"
@@ -303,8 +303,8 @@ def test_what_is_no_models_id(model_id):
 def test_a_schema_from_a_file(tmp_path):
     path = tmp_path / "schema.json"
     schema = {"type": "object", "properties": {"prompt": {"type": "string"}}}
-    for told in (schema, {"input_schema": schema}, {"schema": schema}):
-        path.write_bytes(orjson.dumps(told))
+    for content in (schema, {"input_schema": schema}, {"schema": schema}):
+        path.write_bytes(orjson.dumps(content))
         assert load_model("other/model", path).schema == schema
     for bad in (b"{", b"[]", b'{"properties": []}'):
         path.write_bytes(bad)

@@ -39,8 +39,8 @@ def test_queue_and_run_are_told_by_both_calls(sandbox_with):
     client = sandbox_with(latency="60", slots=1)
     ids = [client.accepted(prompt=str(n)) for n in range(3)]
     for ask in (client.status, client.result):
-        said = [(state["status"], state.get("queue_position")) for state in map(ask, ids)]
-        assert said == [("in_progress", None), ("in_queue", 0), ("in_queue", 1)]
+        states = [(state["status"], state.get("queue_position")) for state in map(ask, ids)]
+        assert states == [("in_progress", None), ("in_queue", 0), ("in_queue", 1)]
 
 
 def test_only_queued_jobs_can_be_cancelled(sandbox_with):

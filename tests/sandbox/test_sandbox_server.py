@@ -30,9 +30,9 @@ def test_as_a_process_it_says_where_and_stops_when_told(tmp_path):
         assert sent == [500, 200]
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 143
-        told = process.stdout.read()
-        assert "play money" in told, "who buys from it by --base-url reads of dollars there"
-        assert f"--base-url {url}" in told
+        output = process.stdout.read()
+        assert "play money" in output, "who buys from it by --base-url reads of dollars there"
+        assert f"--base-url {url}" in output
 
 
 @pytest.mark.process
@@ -123,13 +123,13 @@ def test_it_listens_on_loopback_only():
 
 def test_a_connection_that_comes_while_it_stops_is_closed_too():
     """Under Python 3.12 and 3.13 it stayed open, and its ResourceWarning failed whatever test ran when it was collected."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         for _ in range(30):
             with serve() as sandbox, socket.create_connection(("127.0.0.1", sandbox.port), 1):
                 pass
         gc.collect()
-    assert [str(one.message) for one in told if "loop" in str(one.message) or "socket" in str(one.message)] == []
+    assert [str(one.message) for one in caught if "loop" in str(one.message) or "socket" in str(one.message)] == []
 
 
 def test_the_app_alone_works_without_a_socket():

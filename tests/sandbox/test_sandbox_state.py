@@ -130,8 +130,8 @@ def test_a_copy_of_a_living_servers_file_makes_its_twin(sandbox_with, state, cop
     assert cancelled["outcome"] == "cancelled"
     twin = sandbox_with(state=copied(), **options)
     assert twin.sandbox.ledger(full=True) == client.sandbox.ledger(full=True)
-    said = [(state["status"], state.get("queue_position")) for state in map(twin.status, ids)]
-    assert said == [("in_progress", None)] * 2 + [("in_queue", 0), ("cancelled", None), ("in_queue", 1)]
+    states = [(state["status"], state.get("queue_position")) for state in map(twin.status, ids)]
+    assert states == [("in_progress", None)] * 2 + [("in_queue", 0), ("cancelled", None), ("in_queue", 1)]
     assert twin.http.get("/prod/v2/balance").json()["balance_usd"] == 0.84
     assert twin.http.post(f"/v1/requests/{ids[3]}/cancel").json() == cancelled
 
@@ -167,15 +167,15 @@ def test_fates_run_times_and_ordinals_go_on(sandbox_with, state, copied):
     assert answers == [200, 500, 200, 200, 200, 200]
     for n in range(12):
         whole.submit(prompt=str(n))
-    told = [
+    requests = [
         [
             (job["ordinal"], job["prompt"], job["fate"], job["seconds"])
             for job in one.sandbox.ledger(full=True)["requests"]
         ]
         for one in (twin, whole)
     ]
-    assert told[0] == told[1]
-    assert len({fate for _, _, fate, _ in told[0]}) == 2
+    assert requests[0] == requests[1]
+    assert len({fate for _, _, fate, _ in requests[0]}) == 2
 
 
 def test_a_plan_laid_over_http_stays_until_other_options_come(sandbox_with, state):
@@ -363,11 +363,11 @@ def test_whatever_happened_is_recalled_to_the_last_digit(state, seed):
     recalled = Memory(Journal(state), None)
     recalled.close()
     for moment in (now, now + 3, now + 1000):
-        told = []
+        reports = []
         for one in (live, recalled):
             one.job_clock.advance(moment)
-            told.append(build_report(one.ledger, one.job_clock, one.account, full=True))
-        assert told[0] == told[1]
+            reports.append(build_report(one.ledger, one.job_clock, one.account, full=True))
+        assert reports[0] == reports[1]
     assert [job.generation for job in live.ledger.jobs.values()] == [
         job.generation for job in recalled.ledger.jobs.values()
     ]

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from batchedit.core.policy import backoff
+from batchedit.core.backoff import backoff
 from batchedit.scheduling.breaker import Breaker
 from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.get_rate import GetRate
@@ -164,13 +164,13 @@ class _Shifted(PostRate):
         self.inner.throttled(now + self.by, retry_after, rng, sent_at=None if sent_at is None else sent_at + self.by)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["sent_at", "no sent_at"])
-def test_a_burst_of_429s_is_cut_once(told):
+@pytest.mark.parametrize("has_sent_at", [True, False], ids=["sent_at", "no sent_at"])
+def test_a_burst_of_429s_is_cut_once(has_sent_at):
     governor, rng = PostRate(40.0, burst=20), Random(1)
     for _ in range(20):
         governor.take(10.0)
     for k in range(20):
-        governor.throttled(10.1 + k / 100, 1.0, rng, sent_at=10.0 if told else None)
+        governor.throttled(10.1 + k / 100, 1.0, rng, sent_at=10.0 if has_sent_at else None)
     assert governor.rate == 20.0
 
 

@@ -68,11 +68,11 @@ def test_a_limit_that_is_pressed_is_found_however_slow_it_is() -> None:
 
 def stretch(*gaps: float) -> tuple[Stretch, float]:
     """One whose POSTs went out with these gaps, and when the last of them did."""
-    found, at = Stretch(0.0, burst=5), 0.0
+    new_stretch, at = Stretch(0.0, burst=5), 0.0
     for gap in gaps:
         at += gap
-        found.accept(at)
-    return found, at
+        new_stretch.accept(at)
+    return new_stretch, at
 
 
 def test_a_full_bucket_refuses_nobody() -> None:

@@ -49,11 +49,11 @@ class Team:
 
     def go_on(self, seconds: float) -> tuple[int, int]:
         """Accepted and refused POSTs in this time."""
-        began, until, told = len(self.sent), self.now + seconds, self.now
+        began, until, exchange_at = len(self.sent), self.now + seconds, self.now
         while self.now < until:
-            if self.shared and self.exchanges and self.now >= told:
+            if self.shared and self.exchanges and self.now >= exchange_at:
                 self.exchange()
-                told += 1.0
+                exchange_at += 1.0
             while self.under_way and self.under_way[0][0] <= self.now:
                 _, sent_at, n, taken, pause = heapq.heappop(self.under_way)
                 if taken:

@@ -18,7 +18,7 @@ from tests.support.troubled import Bucket, Service, at_random, pass_through
 
 
 @pytest.mark.parametrize(
-    ("slowdown", "said"),
+    ("slowdown", "sentence"),
     [
         (Slowdown(4.0, None, 720.0), "slowed by the service: 4 POSTs a second (429), 12 minutes longer"),
         (Slowdown(0.25, None, 89.0), "slowed by the service: 15 POSTs a minute (429)"),
@@ -26,11 +26,11 @@ from tests.support.troubled import Bucket, Service, at_random, pass_through
         (Slowdown(None, 10, 120.0), "slowed by the service: 10 jobs at once (429), 2 minutes longer"),
     ],
 )
-def test_the_sentence(slowdown: Slowdown, said: str) -> None:
-    assert str(slowdown) == said
+def test_the_sentence(slowdown: Slowdown, sentence: str) -> None:
+    assert str(slowdown) == sentence
     assert Slowdown.read(slowdown.as_json()) == slowdown
     now = Snapshot(Counts({State.DONE: 1}), Money(), eta=(1500.0, 1600.0), slowed=slowdown)
-    details = said.removeprefix("slowed by the service: ")
+    details = sentence.removeprefix("slowed by the service: ")
     assert describe_progress(now) == f"slowed by the service · 25 min left · 90 %: 27 min · {details}"
 
 
@@ -38,9 +38,9 @@ def test_how_much_longer_is_the_pace_now_against_the_pace_wished_for_over_what_i
     lifetimes = Lifetimes()
     for _ in range(200):
         lifetimes.finished(2.0)
-    found = estimate_left(lifetimes, [], 1000, Pace(20, 4.0), Pace(20))
-    assert found.limited == pytest.approx(1000 / 4.0, rel=0.1)
-    assert found.longer == pytest.approx(1000 / 4.0 - 1000 * 2.0 / 20, rel=0.1)
+    estimate = estimate_left(lifetimes, [], 1000, Pace(20, 4.0), Pace(20))
+    assert estimate.limited == pytest.approx(1000 / 4.0, rel=0.1)
+    assert estimate.longer == pytest.approx(1000 / 4.0 - 1000 * 2.0 / 20, rel=0.1)
     given = estimate_left(lifetimes, [], 1000, Pace(20, 4.0), Pace(20, 5.0))
     assert given.longer == pytest.approx(1000 / 4.0 - 1000 / 5.0, rel=0.1)
     assert estimate_left(lifetimes, [], 1000, Pace(20, 50.0), Pace(20)).longer < 2.0, "a limit that we don't meet"
@@ -61,14 +61,14 @@ def test_what_is_said_is_what_it_cost(make: Callable[[Random], Service], slows: 
     passed = pass_through(make, jobs=jobs)
     cost = passed.seconds - jobs / 40 * passed.service.runs
     assert cost > 40.0
-    found = passed.governor.outlook.slowed_in_all
-    assert found is not None
-    assert found.seconds_longer == pytest.approx(cost, rel=0.25)
+    slowdown = passed.governor.outlook.slowed_in_all
+    assert slowdown is not None
+    assert slowdown.seconds_longer == pytest.approx(cost, rel=0.25)
     events = [details["seconds_longer"] for name, details in passed.slowed_notes if name == "slowed"]
     assert events[-1] == pytest.approx(cost, rel=0.4)
     assert len(events) <= 12, "it is no ticker"
-    assert found.jobs_at_once == slows.jobs_at_once
-    assert found.posts_per_second == (slows.posts_per_second and pytest.approx(slows.posts_per_second, rel=0.3))
+    assert slowdown.jobs_at_once == slows.jobs_at_once
+    assert slowdown.posts_per_second == (slows.posts_per_second and pytest.approx(slows.posts_per_second, rel=0.3))
 
 
 def test_a_calm_run_says_nothing() -> None:

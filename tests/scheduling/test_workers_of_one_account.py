@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.pace import AccountPace, PaceReport
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
@@ -53,8 +53,8 @@ class Board:
 
     def exchange(self, worker: int, report: PaceReport, now: float) -> AccountPace:
         self.reports[worker] = (now, report)
-        others = {one: told for one, told in self.reports.items() if one != worker and told[0] > now - 10.0}
-        sending = [one for one, (_, told) in others.items() if told.sends]
+        others = {one: dated for one, dated in self.reports.items() if one != worker and dated[0] > now - 10.0}
+        sending = [one for one, (_, theirs) in others.items() if theirs.sends]
         leads = not sending or (report.sends and worker < min(sending))
         before = self.published
         if leads and (before is None or before[1] == worker or before[2] < now - 60.0):
@@ -62,18 +62,18 @@ class Board:
         elif leads and before is not None:
             self.published = (before[0], worker, now)
         rate, age = (before[0], now - before[2]) if before else (None, None)
-        told = [one for _, one in others.values()]
+        reports = [one for _, one in others.values()]
         held = max((at + one.held - now for at, one in others.values()), default=0.0)
         return AccountPace(
             leads,
             max(1, len(sending) + report.sends),
             rate,
             age,
-            sum(one.accepted for one in told),
-            sum(one.refused for one in told),
+            sum(one.accepted for one in reports),
+            sum(one.refused for one in reports),
             max(0.0, held),
-            sum(one.in_flight for one in told),
-            sum(one.waits for one in told),
+            sum(one.in_flight for one in reports),
+            sum(one.waits for one in reports),
         )
 
 
@@ -83,7 +83,7 @@ def run_together(
     """Workers that begin within a second and a half of each other buy ``each`` jobs. POSTs a second that were accepted, the
     service, and how many jobs of each worker were over when the first worker had nothing left.
     """
-    found: list[tuple[float, Service, Any]] = []
+    results: list[tuple[float, Service, Any]] = []
     clock = trio.testing.MockClock(autojump_threshold=0)
 
     async def main() -> None:
@@ -135,10 +135,10 @@ def run_together(
                     tasks.start_soon(work, number)
                     await trio.sleep(service.rng.uniform(0.05, 1.5))
         assert len(service.accepted) == workers * each
-        found.append((len(service.accepted) / (max(service.accepted) - min(service.accepted)), service, at_first_end))
+        results.append((len(service.accepted) / (max(service.accepted) - min(service.accepted)), service, at_first_end))
 
     in_one_order(lambda: trio.run(main, clock=clock))
-    return found[0]
+    return results[0]
 
 
 @pytest.mark.parametrize(("runs", "each", "concurrency"), [(1.0, 100, 50), (20.0, 200, 200)])

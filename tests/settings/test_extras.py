@@ -11,20 +11,20 @@ from batchedit.settings.extras import to_install
 
 
 @pytest.mark.parametrize(
-    ("mark", "told"),
+    ("mark", "command"),
     [
         ("", "pip install 'batchedit[sign]'"),
         ("pipx_metadata.json", "pipx runpip batchedit install 'batchedit[sign]'"),
         ("uv-receipt.toml", "uv pip install --python '{place}' 'batchedit[sign]'"),
     ],
 )
-def test_an_extra_goes_where_the_program_is(tmp_path: Path, mark: str, told: str) -> None:
+def test_an_extra_goes_where_the_program_is(tmp_path: Path, mark: str, command: str) -> None:
     """README installs with uv or pipx first, and the hint's pip was another Python's."""
     place = tmp_path / "a tool"
     place.mkdir()
     if mark:
         (place / mark).touch()
-    assert to_install("sign", str(place)) == told.format(place=place)
+    assert to_install("sign", str(place)) == command.format(place=place)
 
 
 @pytest.fixture

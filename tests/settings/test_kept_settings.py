@@ -39,14 +39,14 @@ KEPT = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4)
 @example(text='{"store": "", "files": "/elsewhere"}')
 def test_any_text_is_settings_or_one_sentence(text: str) -> None:
     try:
-        found = Settings.load(text)
+        settings = Settings.load(text)
     except ManifestError as error:
         (_one_line,) = str(error).splitlines()
         return
-    assert Settings.load(found.dump()) == found
-    to_settings_toml(found)
-    assert found.service
-    assert (found.store, found.files) == (None, None), "a file beside a sheet decides on no ledger"
+    assert Settings.load(settings.dump()) == settings
+    to_settings_toml(settings)
+    assert settings.service
+    assert (settings.store, settings.files) == (None, None), "a file beside a sheet decides on no ledger"
 
 
 # --- commands -------------------------------------------------------------------------------------
@@ -56,19 +56,19 @@ COMMANDS = ("status", "results", "runs", "config", "audit", "gallery", "fetch", 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[RunningSandbox]:
-    with serve(SandboxConfig(latency="0", plain_files=2_000)) as found:
-        yield found
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, sandbox: RunningSandbox) -> Path:
     """With a run in ``outputs/m`` that has one failed job."""
-    found = tmp_path_factory.mktemp("kept")
-    manifest(found / "m.csv", 2)
+    kept_folder = tmp_path_factory.mktemp("kept")
+    manifest(kept_folder / "m.csv", 2)
     sandbox.set_faults(["job:failed=first:1"])
-    batchedit("run", "m.csv", *on(sandbox), cwd=found, env=make_own_env(found), code=1)
+    batchedit("run", "m.csv", *on(sandbox), cwd=kept_folder, env=make_own_env(kept_folder), code=1)
     sandbox.set_faults(["job:failed=first:1000"])
-    return found
+    return kept_folder
 
 
 def keep(folder: Path, name: str, text: str) -> None:

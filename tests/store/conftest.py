@@ -19,18 +19,18 @@ from tests.support.store_team import QUICK, Team
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    found = ForkServer()
-    yield found
-    found.close()
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A PostgreSQL that a test may stop."""
-    found = Server()
-    yield found
+    new_server = Server()
+    yield new_server
     with suppress(CalledProcessError):
-        found.stop()
+        new_server.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.rescue import as_object
+from batchedit.ledger.rescue_file import as_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.store.test_rescued_objects import in_doubt
 from tests.support import seaweed
@@ -36,17 +36,17 @@ MAY_BUY = {
 @pytest.fixture(scope="module")
 def here() -> Iterator[ForkServer]:
     """Commands that find the bucket."""
-    found = ForkServer(**seaweed.shared().environment())
-    yield found
-    found.close()
+    server = ForkServer(**seaweed.shared().environment())
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def cut_off() -> Iterator[ForkServer]:
     """Commands for which nobody listens where the bucket is."""
-    found = ForkServer(**seaweed.shared().environment() | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
-    yield found
-    found.close()
+    server = ForkServer(**seaweed.shared().environment() | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_a_command_that_may_buy_ends_where_nobody_can_look_for_ids_and_goes_on_l
     it: Team, cut_off: ForkServer, what: str
 ) -> None:
     it.fork_server, here = cut_off, it.fork_server
-    told = it.run(*MAY_BUY[what], code=69).stderr
-    assert "can't be reached" in told
-    assert "the same command goes on once it is back" in told
+    errors = it.run(*MAY_BUY[what], code=69).stderr
+    assert "can't be reached" in errors
+    assert "the same command goes on once it is back" in errors
     assert it.sandbox.ledger()["accepted"] == JOBS
     assert it.count_states() == {"done": JOBS - 1, "in_doubt": 1}
     it.fork_server = here

@@ -45,5 +45,5 @@ def test_an_event_that_came_while_the_news_was_asked_for_was_never_heard_of(tmp_
             take_news(two, ask, two.in_store.run)
             play(one, 1, Completed(110.0, OUTPUTS, 40), Saved(110.0, FILES))
             two.refresh()
-            told = [event for event, *_ in two.rows("SELECT name FROM events ORDER BY seq")]
-            assert told == ["Reserved", "Accepted", "Completed", "Saved"]
+            events = [event for event, *_ in two.rows("SELECT name FROM events ORDER BY seq")]
+            assert events == ["Reserved", "Accepted", "Completed", "Saved"]

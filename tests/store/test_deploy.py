@@ -86,9 +86,9 @@ def test_every_metric_of_the_dashboard_is_told() -> None:
         for name in re.findall(r"batchedit_\w+", target["expr"])
     }
     source = (ROOT / "batchedit" / "commands" / "metrics.py").read_text()
-    told = set(re.findall(r'"(batchedit_\w+)"', source))
+    metrics = set(re.findall(r'"(batchedit_\w+)"', source))
     plain = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in asked}
-    assert plain <= told, plain - told
+    assert plain <= metrics, plain - metrics
 
 
 def test_the_ray_script_starts_a_worker_for_each_cpu_and_shows_no_token(

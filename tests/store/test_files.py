@@ -94,8 +94,8 @@ class GoogleStorage:
         self.server.script = before
 
     def secrets(self, env: dict[str, str]) -> list[str]:
-        told = json.loads(Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
-        return [told["private_key"].splitlines()[1], told["client_email"], told["private_key_id"]]
+        credentials = json.loads(Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+        return [credentials["private_key"].splitlines()[1], credentials["client_email"], credentials["private_key_id"]]
 
     def keys(self, prefix: str) -> dict[str, int]:
         return self.server.keys(prefix)
@@ -184,9 +184,9 @@ def cloud(request: pytest.FixtureRequest) -> Cloud:
 
 @pytest.fixture(scope="module")
 def fork_server(cloud: Cloud) -> Iterator[ForkServer]:
-    found = ForkServer(**cloud.environment())
-    yield found
-    found.close()
+    server = ForkServer(**cloud.environment())
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -199,12 +199,12 @@ def shop(tmp_path: Path, fork_server: ForkServer, cloud: Cloud) -> Iterator[Shop
 def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -> None:
     """Everything after the purchase works on a machine that has none of the pictures."""
     shop.buy()
-    told = {str(row["result_file"]): str(row["result_sha256"]) for row in rows(shop.run_folder)}
-    assert sorted(told) == [f"{shop.files}/m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)]
-    for name, sha256 in told.items():
+    digests = {str(row["result_file"]): str(row["result_sha256"]) for row in rows(shop.run_folder)}
+    assert sorted(digests) == [f"{shop.files}/m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)]
+    for name, sha256 in digests.items():
         assert hashlib.sha256(shop.cloud.read(name.removeprefix(f"{shop.cloud.bucket}/"))).hexdigest() == sha256
     with (shop.run_folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
-        assert {row["result_file"] for row in csv.DictReader(file)} == set(told)
+        assert {row["result_file"] for row in csv.DictReader(file)} == set(digests)
     for folder in ("files", "thumbs"):
         shutil.rmtree(shop.run_folder / folder)
     audited = shop.fork_server.run("audit", "m.csv", cwd=shop.folder).stdout
@@ -219,7 +219,7 @@ def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -
     shop.fork_server.run("review", "m.csv", "--import", "decisions.csv", cwd=shop.folder)
     shop.fork_server.run("deliver", "m.csv", "--to", "handed-on", cwd=shop.folder)
     delivered = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (shop.folder / "handed-on").rglob("*.png")}
-    assert delivered == set(told.values())
+    assert delivered == set(digests.values())
     assert "nothing is left to buy" in shop.buy().stderr
     assert shop.sandbox.ledger()["accepted"] == 3
 
@@ -323,8 +323,8 @@ def test_keys_of_another_cloud_that_cant_be_read_are_no_store_that_is_away(
     manifest(tmp_path / "m.csv", 1)
     env = {name: str(tmp_path / value) if value.endswith(".json") else value for name, value in env.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        told = ("run", "m.csv", *on(sandbox), "--files", files)
-        done = batchedit(*told, cwd=tmp_path, env=make_env(**env), code=77)
+        command = ("run", "m.csv", *on(sandbox), "--files", files)
+        done = batchedit(*command, cwd=tmp_path, env=make_env(**env), code=77)
         assert "are missing or can't be read" in done.stderr
         assert ("GOOGLE_APPLICATION_CREDENTIALS" if files[0] == "g" else "AZURE_STORAGE_ACCOUNT_NAME") in done.stderr
         assert "hush" not in done.stderr
@@ -356,14 +356,14 @@ def test_who_may_not_delete_at_google_types_the_same_command_again(tmp_path: Pat
         folder.mkdir()
         manifest(folder / "m.csv", 2)
         with serve(SandboxConfig(**QUICK)) as sandbox:
-            told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
-            died = fork_server.run(*told, cwd=folder, code=None, doom=("put", 1))
+            command = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
+            died = fork_server.run(*command, cwd=folder, code=None, doom=("put", 1))
             assert died.returncode == -signal.SIGKILL
             first = next(iter(gs.keys(f"{place}/m/files")))
             other = first.replace("sku-1", "sku-3").replace("sku-2", "sku-1").replace("sku-3", "sku-2")
             gs.put(other, b"somebody else's")
-            fork_server.run(*told, cwd=folder)
-            refused = run_cli(*told, cwd=folder, env=make_env(**gs.environment(google.READER)), code=77)
+            fork_server.run(*command, cwd=folder)
+            refused = run_cli(*command, cwd=folder, env=make_env(**gs.environment(google.READER)), code=77)
             assert "may not be used with the rights that are set here" in refused.stderr
             assert {row["result_status"] for row in rows(folder / "outputs" / "m")} == {"done"}
             assert gs.read(other) == b"somebody else's"
@@ -392,8 +392,8 @@ def test_a_person_and_a_machine_have_googles_keys_as_its_own_tools_take_them(
     gs.server.grant = google.Answer(grant, body) if grant else None
     place = seaweed.new_place()
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
-        done = run_cli(*told, cwd=tmp_path, env=make_env(**env), code=code)
+        command = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
+        done = run_cli(*command, cwd=tmp_path, env=make_env(**env), code=code)
         assert sentence in done.stderr
         assert code != 77 or "gcloud auth application-default login" in done.stderr
         assert sandbox.ledger()["accepted"] == len(gs.keys(f"{place}/m/files")) == (0 if code else 1)
@@ -411,15 +411,15 @@ def test_who_may_only_create_at_azure_types_the_same_command_again(
     manifest(tmp_path / "m.csv", 2)
     place, env = seaweed.new_place(), make_env(**az.server.environment(rights))
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        run_cli(*told, "--limit", "1", cwd=tmp_path, env=env)
+        command = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
+        run_cli(*command, "--limit", "1", cwd=tmp_path, env=env)
         other = next(iter(az.keys(f"{place}/m/files"))).replace("sku-1", "sku-2")
         az.put(other, b"somebody else's")
-        run_cli(*told, cwd=tmp_path, env=env)
+        run_cli(*command, cwd=tmp_path, env=env)
         assert az.read(other) == b"somebody else's"
         assert len(az.keys(f"{place}/m/files")) == 3
         assert sandbox.ledger()["accepted"] == 2
-        refused = run_cli(*told, cwd=tmp_path, env=make_env(**az.environment("reader")), code=77)
+        refused = run_cli(*command, cwd=tmp_path, env=make_env(**az.environment("reader")), code=77)
         assert "may not be used with the rights that are set here" in refused.stderr
 
 
@@ -446,8 +446,8 @@ def test_azures_keys_are_read_as_its_own_tools_take_them(
     url, place = az.server.url, seaweed.new_place()
     env = {name: text.format(url=url, host=url.rpartition("/")[0]) for name, text in keys.items()}
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
-        run_cli(*told, cwd=tmp_path, env=make_env(**env))
+        command = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
+        run_cli(*command, cwd=tmp_path, env=make_env(**env))
     assert len(az.keys(f"{place}/m/files")) == 1
 
 
@@ -471,9 +471,9 @@ def test_a_bucket_that_is_gone_is_not_told_as_a_picture_that_is(cloud: Cloud, mo
 def test_a_folder_that_machines_share_is_a_store_too(shop: Shop, tmp_path: Path) -> None:
     shared = tmp_path / "mount" / "ads"
     shop.fork_server.run("run", "m.csv", *on(shop.sandbox), "--files", shared, cwd=shop.folder)
-    found = {path.relative_to(shared).as_posix() for path in shared.rglob("*.png")}
-    assert found == {f"m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)}
-    assert {row["result_file"] for row in rows(shop.run_folder)} == {f"{shared}/{name}" for name in found}
+    names = {path.relative_to(shared).as_posix() for path in shared.rglob("*.png")}
+    assert names == {f"m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)}
+    assert {row["result_file"] for row in rows(shop.run_folder)} == {f"{shared}/{name}" for name in names}
     shutil.rmtree(shop.run_folder / "files")
     assert "everything adds up" in shop.fork_server.run("audit", "m.csv", cwd=shop.folder).stdout
 
@@ -514,8 +514,8 @@ def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(team: Callabl
     shutil.move(pictures, it.folder / "away")
     elsewhere = it.folder / "elsewhere"
     elsewhere.mkdir()
-    told = ("--store", it.url, "--base-url", it.sandbox.url)
-    helper = it.fork_server.start("work", "--until-idle", *told, cwd=elsewhere)
+    options = ("--store", it.url, "--base-url", it.sandbox.url)
+    helper = it.fork_server.start("work", "--until-idle", *options, cwd=elsewhere)
     it.expire_lease(1)
     assert helper.wait() == 0, helper.stderr
     assert it.count_states() == {"done": 4}

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from batchedit.core.errors import BatcheditError
-from batchedit.ledger.postgres.line import StoreConnection
-from batchedit.ledger.rescue import read_kept_ids
+from batchedit.ledger.postgres.connection import StoreConnection
+from batchedit.ledger.rescue_file import read_kept_ids
 from tests.support.cli import until
 from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database, shared_store
@@ -227,17 +227,17 @@ def test_what_brought_the_server_down_is_told_where_it_does_not_come_back() -> N
         line = StoreConnection(store.url)
         line.call("SELECT 1")
         store.fill()
-        said = r"(the disk of the store \S+ is full|the store \S+ has crashed): could not write to .*file"
-        with pytest.raises(BatcheditError, match=said) as told:
+        pattern = r"(the disk of the store \S+ is full|the store \S+ has crashed): could not write to .*file"
+        with pytest.raises(BatcheditError, match=pattern) as raised:
             line.call("SELECT pg_logical_emit_message(true, 'x', repeat('x', 9000))", patience=1.0)
         line.close()
         store.free()
-        assert told.value.code == (74 if "is full" in str(told.value) else 69)
+        assert raised.value.code == (74 if "is full" in str(raised.value) else 69)
 
 
 def test_a_disk_that_fails_is_not_told_as_one_that_is_full() -> None:
     line = StoreConnection(shared_store())
-    with pytest.raises(BatcheditError, match=r"the disk of the store \S+ fails: could not read") as told:
+    with pytest.raises(BatcheditError, match=r"the disk of the store \S+ fails: could not read") as raised:
         line.call("DO $$ BEGIN RAISE 'could not read blocks: Input/output error' USING ERRCODE = '58030'; END $$")
     line.close()
-    assert (told.value.code, told.value.hint) == (74, "")
+    assert (raised.value.code, raised.value.hint) == (74, "")

@@ -40,9 +40,9 @@ def begun(team: Callable[..., Team]) -> Team:
 def test_everything_of_a_run_comes_along_and_is_bought_once(begun: Team, tmp_path: Path) -> None:
     it = begun
     shutil.copytree(it.folder / "outputs" / "m", it.folder / "outputs" / "m-2")
-    told = it.run_without_service("runs", "--import", "outputs/m").stdout
-    assert told.count("everything adds up") == 2
-    assert told.count("accepted 2") == 2
+    output = it.run_without_service("runs", "--import", "outputs/m").stdout
+    assert output.count("everything adds up") == 2
+    assert output.count("accepted 2") == 2
     assert it.count_states() == {"in_doubt": 1, "done": 2, "planned": 2}
     assert it.sql("SELECT max_cost FROM batchedit.run") == [(120_000,)]
 
@@ -57,9 +57,9 @@ def test_everything_of_a_run_comes_along_and_is_bought_once(begun: Team, tmp_pat
     it.run("run", "m", "--yes", "--mine", "--max-cost", "none", cwd=elsewhere, code=76)
     assert it.sandbox.ledger()["accepted"] == 5
     it.run_without_service("results", "m", "--format", "jsonl", cwd=elsewhere)
-    found = rows(elsewhere / "outputs" / "m")
-    assert Counter(row["result_status"] for row in found) == {"done": 4, "in_doubt": 1}
-    assert [row["result_note"] for row in found if row["result_note"]] == ["fine", "too dark"]
+    results = rows(elsewhere / "outputs" / "m")
+    assert Counter(row["result_status"] for row in results) == {"done": 4, "in_doubt": 1}
+    assert [row["result_note"] for row in results if row["result_note"]] == ["fine", "too dark"]
     it.run("redo", "m", "--use-notes", "--yes", code=76)
     ledger = it.sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"]) == (6, 0)
@@ -147,11 +147,11 @@ def test_the_runs_of_a_store_are_listed_with_what_to_type(begun: Team, tmp_path:
     it = begun
     assert "there is no run yet" in it.run_without_service("runs").stdout
     it.run_without_service("runs", "--import", "outputs/m")
-    told = it.run_without_service("runs", cwd=with_pictures(it, tmp_path / "elsewhere")).stdout
-    assert "m (outputs/m): in doubt" in told
-    assert "2 done, 1 in doubt, 2 to buy" in told
-    assert "$0.08 spent, $0.04 in doubt" in told
-    assert "batchedit run m --max-cost 0.2" in told
+    output = it.run_without_service("runs", cwd=with_pictures(it, tmp_path / "elsewhere")).stdout
+    assert "m (outputs/m): in doubt" in output
+    assert "2 done, 1 in doubt, 2 to buy" in output
+    assert "$0.08 spent, $0.04 in doubt" in output
+    assert "batchedit run m --max-cost 0.2" in output
     it.sql("UPDATE batchedit.run SET halted = 'it went back in time'")
     assert "batchedit store lift m" in it.run_without_service("runs").stdout
 
@@ -164,7 +164,7 @@ def test_a_plan_says_what_the_store_has_and_writes_nothing(begun: Team, tmp_path
     elsewhere.mkdir()
     shutil.copy(it.folder / "m.csv", elsewhere / "m.csv")
     for folder in (elsewhere, it.folder):
-        told = it.run("plan", "m.csv", "--price", "0.04", cwd=None if folder == it.folder else folder).stdout
-        assert "$0.08" in told, told
+        output = it.run("plan", "m.csv", "--price", "0.04", cwd=None if folder == it.folder else folder).stdout
+        assert "$0.08" in output, output
     assert not (elsewhere / "outputs").exists()
     assert it.sandbox.ledger()["accepted"] == 3

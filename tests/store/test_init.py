@@ -148,8 +148,8 @@ def test_a_password_is_blotted_out_wherever_it_stands() -> None:
 def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
     url = new_database()
     assert "none for all runs" in run_cli("store", "limits", url, cwd=tmp_path).stdout
-    told = run_cli("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
-    assert "$500.00 for all runs of this token" in told
+    output = run_cli("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
+    assert "$500.00 for all runs of this token" in output
     assert "200 jobs at once" in run_cli("store", "limits", url, "--max-cost", "none", cwd=tmp_path).stdout
     with store.open_store(url) as connection:
         events = connection.execute("SELECT max_cost, in_flight FROM batchedit.account_event ORDER BY seq").fetchall()
@@ -165,8 +165,8 @@ def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
 def test_the_store_of_limits_is_named_as_that_of_every_other_command(tmp_path: Path) -> None:
     """``store limits --store URL`` was no such option: who had typed that for every other command had to export it."""
     url, other = new_database(), "postgresql://elsewhere.example/ads"
-    told = run_cli("store", "limits", "--store", url, "--max-cost", "500", cwd=tmp_path).stdout
-    assert "$500.00 for all runs of this token" in told
+    output = run_cli("store", "limits", "--store", url, "--max-cost", "500", cwd=tmp_path).stdout
+    assert "$500.00 for all runs of this token" in output
     env = make_env(BATCHEDIT_STORE=other)
     for words in ([url], ["--store", url], [url, "--store", url]):
         assert "$500.00" in run_cli("store", "limits", *words, cwd=tmp_path, env=env).stdout
@@ -179,8 +179,8 @@ def test_the_store_of_limits_is_named_as_that_of_every_other_command(tmp_path: P
 def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:
     url = new_database()
     changed(url, "INSERT INTO batchedit.run (name, model, service, halted) VALUES ('spring', 'm', 's', 'it went back')")
-    told = run_cli("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
-    assert "spring may buy again; it was halted: it went back" in told
+    output = run_cli("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
+    assert "spring may buy again; it was halted: it went back" in output
     assert "is not halted" in run_cli("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
     with store.open_store(url) as connection:
         events = connection.execute("SELECT name, data FROM batchedit.run_event").fetchall()

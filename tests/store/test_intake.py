@@ -109,12 +109,12 @@ def test_the_sums_are_right_however_jobs_come_in(store: psycopg.Connection[Any])
     store.execute("UPDATE batchedit.job SET wanted = false, writer = 1 WHERE run = %s AND id %% 2 = 0", (run,))
     done = new(0, state=State.FAILED, cost=30_000, cost_known=False, earlier_spent=5).record
     add_jobs(store, run, [NewJob(done._replace(id=3 * BLOCK_ROWS, job=done.job._replace(key=JobKey(b"k" * 16))), 1)])
-    told = store.execute(
+    sums = store.execute(
         "SELECT state, wanted, sum(jobs), sum(spent), sum(guesses), sum(guessed) FROM batchedit.tally "
         "WHERE run = %s GROUP BY state, wanted ORDER BY state, wanted",
         (run,),
     ).fetchall()
-    assert told == [
+    assert sums == [
         ("failed", True, 1, 30_005, 1, 30_000),
         ("planned", False, BLOCK_ROWS + 1, 0, 0, 0),
         ("planned", True, BLOCK_ROWS + 2, 0, 0, 0),
@@ -125,9 +125,9 @@ def test_the_sums_are_right_however_jobs_come_in(store: psycopg.Connection[Any])
 
 
 def refused(store: psycopg.Connection[Any], query: str, *values: object) -> str:
-    with pytest.raises(psycopg.errors.ForeignKeyViolation) as told, store.transaction():
+    with pytest.raises(psycopg.errors.ForeignKeyViolation) as raised, store.transaction():
         store.execute(query.encode(), values)
-    return str(told.value)
+    return str(raised.value)
 
 
 def test_a_job_without_a_request_is_refused_and_all_that_came_with_it(store: psycopg.Connection[Any]) -> None:
@@ -152,8 +152,8 @@ def bulk_request() -> str:
 def test_the_request_of_another_run_is_none(store: psycopg.Connection[Any]) -> None:
     run, other = (add_run(store, name, MODEL, "sandbox") for name in ("one", "other"))
     add_jobs(store, run, [new(1)])
-    told = refused(store, "INSERT INTO batchedit.job (run, id, wanted) VALUES (%s, 1, true)", other)
-    assert f"the job 1 of the run {other} has no request" in told
+    message = refused(store, "INSERT INTO batchedit.job (run, id, wanted) VALUES (%s, 1, true)", other)
+    assert f"the job 1 of the run {other} has no request" in message
 
 
 def test_what_belongs_to_no_run_is_refused(store: psycopg.Connection[Any]) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from batchedit.commands.doubts import note_crashes
+from batchedit.commands.decide_doubts import note_crashes
 from batchedit.core.errors import (
     BatcheditError,
     BudgetReachedError,
@@ -44,12 +44,12 @@ from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.group_commit import Change
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.changes import encode_change
+from batchedit.ledger.postgres.connection import StoreConnection
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.postgres.line import StoreConnection
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import IDLE_SECONDS, check_halted, open_transaction
-from batchedit.ledger.rescue import read_kept_ids
+from batchedit.ledger.rescue_file import read_kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run
@@ -140,12 +140,12 @@ async def test_what_a_silent_worker_was_sending_is_in_doubt_and_the_rest_is_look
     waiting = await play(one, waiting, Reserved(1.0, 10), Accepted(2.0, HANDLE))
     await it.taken_over(one, other)
     assert it.states() == ["in_doubt", "waiting", "planned", "planned"]
-    (found,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
-    assert (found.id, found.handle) == (waiting.id, HANDLE)
+    (record,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
+    assert (record.id, record.handle) == (waiting.id, HANDLE)
     assert [r.id for r in await other.list_planned(0, 10)] == [planned.id, 4]
     with pytest.raises(StaleRecordError):  # the fence: who had it before writes nothing over what the other learns
         await play(one, waiting, Completed(3.0, OUTPUTS, 10))
-    await play(other, found, Completed(4.0, OUTPUTS, 10), Saved(5.0, FILES))
+    await play(other, record, Completed(4.0, OUTPUTS, 10), Saved(5.0, FILES))
 
 
 async def test_a_silent_worker_buys_nothing_more(shop: Any) -> None:
@@ -179,8 +179,8 @@ async def test_an_id_that_comes_late_ends_the_doubt(shop: Any) -> None:
     await it.taken_over(one, other)
     late = await play(one, record, Accepted(3.0, HANDLE))
     assert (it.states(), late.state, late.serial) == (["waiting"], State.WAITING, 3)
-    (found,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
-    assert found.handle == HANDLE
+    (reread,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
+    assert reread.handle == HANDLE
     with pytest.raises(StaleRecordError):
         await play(one, late, Completed(4.0, OUTPUTS, 10))
     assert it.sql("SELECT count(*) FROM batchedit.orphan WHERE run = %s", it.run) == [(0,)]
@@ -622,5 +622,5 @@ async def test_text_that_no_database_holds_is_kept_all_the_same(shop: Any) -> No
     worker = it.worker()
     odd = Problem(Kind.LOST, "no\0answer \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), 502)
     await play(worker, await first(worker), Reserved(1.0, 10), Lost(2.0, odd, "\0\x01"))
-    (found,) = await worker.list_unsettled(0, 9, frozenset({State.IN_DOUBT}))
-    assert found.problem == Problem(Kind.LOST, "no\\0answer 😀", 502)
+    (record,) = await worker.list_unsettled(0, 9, frozenset({State.IN_DOUBT}))
+    assert record.problem == Problem(Kind.LOST, "no\\0answer 😀", 502)

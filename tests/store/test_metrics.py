@@ -22,9 +22,9 @@ Sums = dict[tuple[str, ...], float]
 def address_of(child: Child) -> str:
     """Where it said that it tells them."""
     until(lambda: "/metrics" in child.stderr)
-    found = re.search(r"http://127\.0\.0\.1:\d+", child.stderr)
-    assert found is not None, child.stderr
-    return found[0]
+    match = re.search(r"http://127\.0\.0\.1:\d+", child.stderr)
+    assert match is not None, child.stderr
+    return match[0]
 
 
 def ask(url: str) -> httpx.Response:
@@ -46,14 +46,14 @@ def test_a_worker_tells_how_its_run_stands_while_it_works(team: Callable[..., Te
     run = it.start("run", "m.csv", "--yes", "-j", 2, "--metrics", "127.0.0.1:0")
     url = address_of(run)
     until(lambda: sums(url).get(("batchedit_jobs", "m", "waiting")) == 2)
-    told = sums(url)
-    assert told["batchedit_posts_total", "accepted"] == 2
-    assert told["batchedit_jobs", "m", "planned"] == 2
-    assert ("batchedit_usd", "m", "cap") not in told, "there is none"
-    assert told["batchedit_usd", "m", "reserved"] > 0
-    assert 0 <= told["batchedit_lease_age_seconds",] < 60
-    assert told["batchedit_commit_seconds_count",] >= 4, "two intentions, two ids"
-    assert told["batchedit_commit_seconds_bucket", "+Inf"] == told["batchedit_commit_seconds_count",]
+    metrics = sums(url)
+    assert metrics["batchedit_posts_total", "accepted"] == 2
+    assert metrics["batchedit_jobs", "m", "planned"] == 2
+    assert ("batchedit_usd", "m", "cap") not in metrics, "there is none"
+    assert metrics["batchedit_usd", "m", "reserved"] > 0
+    assert 0 <= metrics["batchedit_lease_age_seconds",] < 60
+    assert metrics["batchedit_commit_seconds_count",] >= 4, "two intentions, two ids"
+    assert metrics["batchedit_commit_seconds_bucket", "+Inf"] == metrics["batchedit_commit_seconds_count",]
     assert (ask(f"{url}/healthz").status_code, ask(f"{url}/readyz").status_code) == (200, 200)
     assert ask(f"{url}/etc/passwd").status_code == 404
     kill(run.pid, signal.SIGTERM)

@@ -79,7 +79,7 @@ def test_an_outage_that_is_longer_than_the_leases_is_no_stampede(team: Callable[
     server.start()
     query = "SELECT count(*), max(heard) FROM batchedit.worker WHERE lease_until > now()"
     ((_, before),) = it.sql(query)
-    until(lambda: (found := it.sql(query)[0])[0] == 1 and found[1] != before, LEASE / 2)
+    until(lambda: (row := it.sql(query)[0])[0] == 1 and row[1] != before, LEASE / 2)
     for worker in slower:
         os.kill(worker.pid, signal.SIGCONT)
     assert [worker.wait() for worker in workers] == [0, 0, 0], [worker.stderr for worker in workers]

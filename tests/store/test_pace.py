@@ -45,9 +45,9 @@ def test_the_oldest_worker_leads_and_the_next_one_takes_over_what_it_published(t
         assert (alone.leads, alone.workers, alone.rate) == (True, 1, 21.0)
         tell(other, report(19.0, 1))
         third = PostgresLedger(url, run, MODEL, tmp_path)
-        told = tell(third, report(None, 0, sends=False))
-        assert told is not None
-        assert (told.leads, told.rate, told.in_flight) == (False, 19.0, 2)
+        pace = tell(third, report(None, 0, sends=False))
+        assert pace is not None
+        assert (pace.leads, pace.rate, pace.in_flight) == (False, 19.0, 2)
         third.close()
     finally:
         one.close()

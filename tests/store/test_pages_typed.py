@@ -43,11 +43,11 @@ def test_review_and_deliver(tmp_path: Path, sandbox: RunningSandbox) -> None:
     review, redo, deliver = words("review-and-deliver")
     manifest(tmp_path / "spring.csv", 3)
     run_cli("run", "spring.csv", *on(sandbox), cwd=tmp_path)
-    shown = Review(*review[1:], cwd=tmp_path)
-    assert [shown.mark(job, "approve").status_code for job in (1, 2)] == [200, 200]
-    assert shown.mark(3, "reject", note="brighter").status_code == 200
-    assert "3 of 3 looked at" in shown.end(signal.SIGINT)[1]
-    shown.http.close()
+    reviewing = Review(*review[1:], cwd=tmp_path)
+    assert [reviewing.mark(job, "approve").status_code for job in (1, 2)] == [200, 200]
+    assert reviewing.mark(3, "reject", note="brighter").status_code == 200
+    assert "3 of 3 looked at" in reviewing.end(signal.SIGINT)[1]
+    reviewing.http.close()
     run_cli(*redo, "--yes", cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 4
     assert "brighter" in sandbox.ledger(full=True)["requests"][-1]["prompt"]
@@ -65,21 +65,21 @@ def test_overnight(tmp_path: Path) -> None:
         for wish in wishes:
             run_cli(*wish, cwd=tmp_path)
         until(lambda: not find_holder(tmp_path / "outputs" / "two"))
-    shown = Review(*review[1:], cwd=tmp_path)
-    assert shown.end(signal.SIGINT)[0] in {0, 130}
-    shown.http.close()
+    reviewing = Review(*review[1:], cwd=tmp_path)
+    assert reviewing.end(signal.SIGINT)[0] in {0, 130}
+    reviewing.http.close()
 
 
 def test_in_the_browser(tmp_path: Path) -> None:
     ((*ui,),) = words("in-the-browser")
-    shown = start(*ui, "--no-open", cwd=tmp_path, env=make_env(HOME=str(tmp_path)))
+    server = start(*ui, "--no-open", cwd=tmp_path, env=make_env(HOME=str(tmp_path)))
     try:
-        assert shown.stdout is not None
-        page = httpx.get(shown.stdout.readline().strip(), timeout=60, trust_env=False)
+        assert server.stdout is not None
+        page = httpx.get(server.stdout.readline().strip(), timeout=60, trust_env=False)
         assert "Try it with play money" in page.text
     finally:
-        shown.send_signal(signal.SIGINT)
-        shown.communicate(timeout=60)
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
 
 
 def test_many_machines(team: Callable[..., Team], tmp_path: Path) -> None:

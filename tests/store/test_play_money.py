@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.cli.host import Terminal
-from batchedit.commands.quote import Quote
+from batchedit.cli.terminal import Terminal
+from batchedit.commands.quote_to_confirm import Quote
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from tests.support.cli import rows, run_cli, until
@@ -28,12 +28,12 @@ def test_a_run_of_a_store_that_is_begun_at_ones_own_sandbox_said_dollars(team: C
         assert LABEL in it.run("plan", "m.csv").stdout
         first = it.start("run", "m.csv", "--yes", "-j", 1)
         until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
-        assert told(it) == {True}
+        assert read_play_flags(it) == {True}
         helper = it.start("work", "--until-idle", "-j", 1)
         assert (first.wait(), helper.wait()) == (0, 0), (first.stderr, helper.stderr)
         assert it.sql("SELECT count(*) FROM batchedit.worker") == [(2,)], "both worked at it"
         assert LABEL in first.stdout
-    assert told(it) == {True}, "also when the sandbox has ended"
+    assert read_play_flags(it) == {True}, "also when the sandbox has ended"
     for command in ("audit", "status"):
         assert LABEL in it.run_without_service(command, "m").stdout
     assert {row["result_flags"] for row in rows(it.folder / "outputs" / "m")} == {"play_money"}
@@ -77,8 +77,8 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
         ends.close()
 
     monkeypatch.setattr(Terminal, "confirm", ends_and_says_yes)
-    told = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
-    refused = run_cli(*words, *told, cwd=it.folder, code=69)
+    options = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
+    refused = run_cli(*words, *options, cwd=it.folder, code=69)
     assert "does not listen at" in refused.stdout
     assert "start it, then type the same command again" in refused.stdout
     assert it.sandbox.ledger()["accepted"] == accepted == 1
@@ -104,7 +104,7 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
         assert LABEL not in planned.stdout
         assert "is a sandbox that you started, so it takes no purchase" in planned.stderr
     assert it.sql("SELECT DISTINCT worker FROM batchedit.event WHERE name = 'Reserved'") == [(1,)]
-    assert told(it) == {False}
+    assert read_play_flags(it) == {False}
     assert LABEL not in it.run_without_service("status", "m").stdout
 
 
@@ -122,7 +122,7 @@ def test_a_folder_that_is_taken_over_keeps_its_label_and_no_other_gets_one(team:
     assert LABEL not in it.run_without_service("audit", "paid").stdout
 
 
-def told(it: Team) -> set[bool]:
+def read_play_flags(it: Team) -> set[bool]:
     listed = json.loads(it.run_without_service("runs", "--json").stdout)["runs"]
     status = json.loads(it.run_without_service("status", "m", "--json").stdout)
     return {*(run["play_money"] for run in listed), status["report"]["play_money"]}

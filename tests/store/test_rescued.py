@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.rescue import read_kept_ids, rescue
+from batchedit.ledger.rescue_file import read_kept_ids, rescue
 from tests.support.cli import until
 from tests.support.store_team import Team
 
@@ -29,8 +29,8 @@ def it(team: Callable[..., Team]) -> Team:
 
 def put_aside(it: Team, job: int, request_id: str, key: bytes | None = None) -> None:
     """The line of a purchase whose answer came while the store was away."""
-    ((found,),) = it.sql("SELECT key FROM batchedit.request WHERE id = %s", job)
-    rescue(it.folder / "outputs" / "m", job, key or bytes(found), Accepted(9.0, Handle(request_id)))
+    ((stored_key,),) = it.sql("SELECT key FROM batchedit.request WHERE id = %s", job)
+    rescue(it.folder / "outputs" / "m", job, key or bytes(stored_key), Accepted(9.0, Handle(request_id)))
 
 
 def bought_beside(it: Team) -> str:
@@ -59,8 +59,8 @@ def went_back(it: Team, job: int) -> None:
 
 
 def row(it: Team, job: int) -> tuple[Any, ...]:
-    (found,) = it.sql("SELECT state, request_id FROM batchedit.job WHERE id = %s", job)
-    return tuple(found)
+    (values,) = it.sql("SELECT state, request_id FROM batchedit.job WHERE id = %s", job)
+    return tuple(values)
 
 
 def test_a_worker_dropped_the_id_of_a_job_that_the_store_had_as_planned_and_bought_it_again(it: Team) -> None:
@@ -78,8 +78,8 @@ def test_an_id_that_contradicts_the_store_is_an_orphan_and_told(it: Team) -> Non
     """The worker moved its line away and said nothing: the id was in no ledger."""
     put_aside(it, 1, "another-id")
     went_back(it, 3)  # so that there is something to do
-    told = it.run("work", "--until-idle")
-    assert "another-id" in told.stderr
+    completed = it.run("work", "--until-idle")
+    assert "another-id" in completed.stderr
     assert it.sql("SELECT job, request_id, stood FROM batchedit.orphan") == [(1, "another-id", "done")]
     assert "another-id" in it.run_without_service("audit", "m", code=None).stdout
     went_back(it, 3)
@@ -89,8 +89,8 @@ def test_an_id_that_contradicts_the_store_is_an_orphan_and_told(it: Team) -> Non
 def test_an_id_of_no_job_of_the_run_stays_where_it_is(it: Team) -> None:
     put_aside(it, 1, "of-another-run", key=b"k" * 16)
     went_back(it, 3)  # so that there is something to do
-    told = it.run("work", "--until-idle")
-    assert "of-another-run" in told.stderr
+    completed = it.run("work", "--until-idle")
+    assert "of-another-run" in completed.stderr
     assert [event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")] == [
         "of-another-run"
     ]
@@ -99,8 +99,8 @@ def test_an_id_of_no_job_of_the_run_stays_where_it_is(it: Team) -> None:
 def test_what_was_taken_in_before_is_no_news(it: Team) -> None:
     put_aside(it, 1, row(it, 1)[1])
     went_back(it, 3)  # so that there is something to do
-    told = it.run("work", "--until-idle")
-    assert row(it, 1)[1] not in told.stderr
+    completed = it.run("work", "--until-idle")
+    assert row(it, 1)[1] not in completed.stderr
     assert not list(read_kept_ids(it.folder / "outputs" / "m"))
 
 

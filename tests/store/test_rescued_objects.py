@@ -14,14 +14,14 @@ from subprocess import CalledProcessError
 import anyio
 import pytest
 
-from batchedit.commands.left_ids import rescue_to_files
+from batchedit.commands.rescue_to_file_store import rescue_to_files
 from batchedit.core.events import Accepted, Event, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
-from batchedit.files.rescued import list_unread
+from batchedit.files.rescued_ids import list_unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import as_object, read_kept_ids, read_object
+from batchedit.ledger.rescue_file import as_object, read_kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.cli import manifest, until
@@ -41,18 +41,18 @@ def bucket() -> seaweed.SeaweedServer:
 
 @pytest.fixture(scope="module")
 def fork_server(bucket: seaweed.SeaweedServer) -> Iterator[ForkServer]:
-    found = ForkServer(**bucket.environment())
-    yield found
-    found.close()
+    server = ForkServer(**bucket.environment())
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A PostgreSQL that a test may stop."""
-    found = Server()
-    yield found
+    new_server = Server()
+    yield new_server
     with suppress(CalledProcessError):
-        found.stop()
+        new_server.stop()
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def doubtful(tmp_path: Path, fork_server: ForkServer) -> Iterator[Team]:
 def records(it: Team, *jobs: int) -> list[Record]:
     ((run, model),) = it.sql("SELECT id, model FROM batchedit.run")
     with closing(PostgresLedger(it.url, run, model, it.folder)) as ledger:
-        return [found for job in jobs if (found := ledger.record(job)) is not None]
+        return [record for job in jobs if (record := ledger.record(job)) is not None]
 
 
 def put(it: Team, record: Record, request_id: str) -> None:
@@ -200,8 +200,8 @@ def test_an_id_of_no_job_there_and_one_that_no_database_holds_end_no_worker(doub
     put(it, doubt._replace(id=77), "of-another-run")
     put(it, doubt._replace(submitted_at=1.0), "of-another\0purchase")
     put(it, doubt, lost)
-    told = it.run("work", "--until-idle").stderr
-    assert "of-another-run" in told
+    errors = it.run("work", "--until-idle").stderr
+    assert "of-another-run" in errors
     assert it.count_states() == {"done": JOBS}
     assert len(it.sql("SELECT 1 FROM batchedit.orphan")) == 1
 
@@ -214,7 +214,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_away: bool
 ) -> None:
     """What is away is waited for, and not for long."""
-    monkeypatch.setattr("batchedit.commands.left_ids.CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr("batchedit.commands.rescue_to_file_store.CLOSE_SECONDS", 0.5)
     objects, notes = Objects(str(tmp_path / "shared")), Messages()
     if is_away:
         (tmp_path / "shared").write_text("no folder")
@@ -242,9 +242,9 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
         return
     assert not notes.told
     ((_, content),) = list_unread(objects)
-    found = read_object(content)
-    assert found is not None
-    assert (found.job, found.event.handle, found.submitted_at) == (1, Handle("req-1"), 1.0)
+    rescued = read_object(content)
+    assert rescued is not None
+    assert (rescued.job, rescued.event.handle, rescued.submitted_at) == (1, Handle("req-1"), 1.0)
 
 
 class Messages:

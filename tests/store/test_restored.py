@@ -85,10 +85,10 @@ def test_a_store_of_an_earlier_moment_was_believed_by_a_folder_that_knew_more(it
     server.start()
     assert it.count_states() == {"done": 1, "planned": JOBS - 1}
     for words in (("run", "m.csv", "--yes"), ("status", "m")):
-        told = it.run(*words, code=74).stderr if words[0] == "run" else it.run_without_service(*words, code=74).stderr
-        assert "it went back in time" in told
-        assert "checkpoint.sqlite: move that file away and keep it" in told
-        assert "batchedit store lift m" in told
+        errors = it.run(*words, code=74).stderr if words[0] == "run" else it.run_without_service(*words, code=74).stderr
+        assert "it went back in time" in errors
+        assert "checkpoint.sqlite: move that file away and keep it" in errors
+        assert "batchedit store lift m" in errors
     assert "nothing is bought in the run m any more" in it.run("work", "--until-idle", code=74).stderr
     assert it.sandbox.ledger()["accepted"] == JOBS
     # As the page on backups says: the ids are kept, and a person lets the run buy again.

@@ -67,13 +67,13 @@ def test_two_reviewers_at_once_on_two_machines(team: Callable[..., Team], tmp_pa
             (1, "reject", "Robin"), (2, "approve", "Robin"), (3, "approve", "Dana")
         }  # fmt: skip
         assert dana.end(signal.SIGINT)[0] in {0, 130}
-        code, told = robin.end(signal.SIGINT)
+        code, output = robin.end(signal.SIGINT)
         assert code in {0, 130}
-        assert "3 of 4 looked at: 2 approved, 1 rejected" in told
+        assert "3 of 4 looked at: 2 approved, 1 rejected" in output
     for folder in (it.folder, elsewhere):
         it.run_without_service("results", "m", "--format", "jsonl", cwd=folder)
-        said = {row["sku"]: row["result_decision"] for row in rows(folder / "outputs" / "m")}
-        assert said == {"sku-1": "reject", "sku-2": "approve", "sku-3": "approve", "sku-4": None}
+        decisions = {row["sku"]: row["result_decision"] for row in rows(folder / "outputs" / "m")}
+        assert decisions == {"sku-1": "reject", "sku-2": "approve", "sku-3": "approve", "sku-4": None}
 
     it.run("redo", "m", "--use-notes", "--yes", "--mine", cwd=elsewhere)
     assert it.sandbox.ledger()["accepted"] == 5
@@ -93,8 +93,8 @@ def test_decisions_that_came_by_mail_are_everybody_s(team: Callable[..., Team], 
     elsewhere = with_pictures(it, tmp_path / "elsewhere")
     keys = dict(it.sql("SELECT id, encode(key, 'hex') FROM batchedit.request"))
     (elsewhere / "d.csv").write_text(f"job,decision,note,when\nk{keys[1]},approve,,\nk{keys[2]},reject,too dark,\n")
-    told = it.run_without_service("review", "m", "--import", "d.csv", cwd=elsewhere)
-    assert "2 decisions taken in" in told.stdout
+    completed = it.run_without_service("review", "m", "--import", "d.csv", cwd=elsewhere)
+    assert "2 decisions taken in" in completed.stdout
     again = it.run_without_service("review", "m", "--import", elsewhere / "d.csv")
     assert "0 decisions taken in, 2 known" in again.stdout
     assert {row["result_decision"] for row in rows(it.folder / "outputs" / "m")} == {"approve", "reject"}

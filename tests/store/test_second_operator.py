@@ -67,14 +67,14 @@ def test_the_evening_of_two_people(team: Callable[..., Team], tmp_path: Path) ->
     (it.folder / "m.csv").rename(it.folder / "spring.csv")
     evening = Evening(it, tmp_path)
     typed = re.findall(r"^(anna|ben)\$ (batchedit .*|printf .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    told: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     for who, command in typed:
         if command.startswith("printf") and "anna" in evening.background:
             until(lambda: it.sql("SELECT 1 FROM batchedit.worker OFFSET 1"))
             first = evening.background.pop("anna")
             os.kill(first.pid, signal.SIGTERM)
             assert first.wait() in {0, 143}
-        told[command] = evening.types(who, command)
+        outputs[command] = evening.types(who, command)
         if command.startswith("batchedit run") and command.endswith(" &"):
             until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0 OR state != 'planned'"))
     os.kill(evening.background["ben"].pid, signal.SIGTERM)
@@ -83,6 +83,6 @@ def test_the_evening_of_two_people(team: Callable[..., Team], tmp_path: Path) ->
     assert (ledger["accepted"], ledger["duplicates"]) == (11, 0), "eight, two that were added, one again"
     assert Counter(it.count_states()) == {"done": 11}
     assert ledger["charged_usd"] <= 0.48
-    assert "10 done" in told["batchedit runs"], "what ten rows ask for; the rejected one stands beside them"
+    assert "10 done" in outputs["batchedit runs"], "what ten rows ask for; the rejected one stands beside them"
     assert len(list((it.folder / "spring-approved" / "files").iterdir())) == 1
-    assert "everything adds up" in told["batchedit audit spring"]
+    assert "everything adds up" in outputs["batchedit audit spring"]

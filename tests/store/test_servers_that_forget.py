@@ -17,7 +17,7 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.ledger.postgres import store
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import claim_rescued
+from batchedit.ledger.rescue_file import claim_rescued
 from batchedit.pool.pool import Pool, apply_event
 from batchedit.sandbox import SandboxConfig, serve
 from tests.pool.test_pool import Disk, Notes, Service, make_governor

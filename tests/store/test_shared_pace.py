@@ -32,11 +32,11 @@ def test_two_processes_keep_a_limit_of_the_account_together(team: Callable[..., 
     """Each for itself, they were not over in 90 s. Together they took 0.67 to 0.98 of the limit, more on a quiet machine
     (benchmarks/LOG.md): so one of three tries must show that they share.
     """
-    found: list[float] = []
-    while max(found, default=0.0) <= 0.7 * RATE:
-        assert len(found) < TRIES, found
+    speeds: list[float] = []
+    while max(speeds, default=0.0) <= 0.7 * RATE:
+        assert len(speeds) < TRIES, speeds
         it = team(JOBS, rate_limit=f"{RATE}/s,burst=5", latency="1")
-        it.folder = tmp_path / f"try-{len(found)}"
+        it.folder = tmp_path / f"try-{len(speeds)}"
         it.folder.mkdir()
         manifest(it.folder / "m.csv", JOBS)
-        found.append(posts_a_second(it))
+        speeds.append(posts_a_second(it))

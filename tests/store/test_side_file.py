@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from batchedit.commands.rescued import take_in_for_worker
+from batchedit.commands.take_in_rescued_ids import take_in_for_worker
 from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import NAME, read_kept_ids, rescue
+from batchedit.ledger.rescue_file import NAME, read_kept_ids, rescue
 from tests.store.test_rescued import bought_beside, row, went_back
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_run
@@ -27,14 +27,14 @@ PROBLEM = Problem(Kind.LOST, "no answer")
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[PostgresLedger]:
     url, run = new_run([make_line(1)])
-    with closing(PostgresLedger(url, run, MODEL, tmp_path)) as found:
-        yield found
+    with closing(PostgresLedger(url, run, MODEL, tmp_path)) as opened:
+        yield opened
 
 
 def now(ledger: PostgresLedger) -> Record:
-    found = ledger.record(1)
-    assert found is not None
-    return found
+    record = ledger.record(1)
+    assert record is not None
+    return record
 
 
 def play(ledger: PostgresLedger, *events: Event) -> Record:
@@ -45,13 +45,13 @@ def play(ledger: PostgresLedger, *events: Event) -> Record:
 
 
 def take_in(ledger: PostgresLedger, folder: Path) -> list[str]:
-    told: list[str] = []
-    take_in_for_worker(ledger, folder, told.append)
-    return told
+    messages: list[str] = []
+    take_in_for_worker(ledger, folder, messages.append)
+    return messages
 
 
 def ids(folder: Path) -> list[str]:
-    return [found.event.handle.request_id for found in read_kept_ids(folder)]
+    return [rescued.event.handle.request_id for rescued in read_kept_ids(folder)]
 
 
 def test_the_line_of_a_machine_that_came_back_ended_the_doubt_about_a_later_purchase(
@@ -60,8 +60,8 @@ def test_the_line_of_a_machine_that_came_back_ended_the_doubt_about_a_later_purc
     """A person had released the job meanwhile, and another worker bought it: that second POST was asked about no more."""
     ledger.rescue(play(ledger, Reserved(1.0, 10)), Accepted(2.0, Handle("req-first")))
     play(ledger, Lost(2.0, PROBLEM), Released(3.0, "a person"), Reserved(4.0, 10), Lost(5.0, PROBLEM))
-    (told,) = take_in(ledger, tmp_path)
-    assert "req-first" in told
+    (message,) = take_in(ledger, tmp_path)
+    assert "req-first" in message
     assert now(ledger).state is State.IN_DOUBT
     assert ledger.ask("SELECT request_id, stood FROM batchedit.orphan WHERE run = %s", ledger.run) == [
         ("req-first", "in_doubt")
@@ -147,8 +147,8 @@ def test_a_worker_wrote_into_the_folder_of_another_run_of_that_name(it: Team, tm
     posts = it.sandbox.ledger()["accepted"]
     lost = bought_beside(it)
     put_aside(it, place / "outputs" / "m", lost)
-    told = it.run("work", "--until-idle", cwd=place, code=64).stderr
-    assert "the folder outputs/m has another run than m of the store" in told
+    errors = it.run("work", "--until-idle", cwd=place, code=64).stderr
+    assert "the folder outputs/m has another run than m of the store" in errors
     assert ids(place / "outputs" / "m") == [lost]
     assert row(it, 2)[0] == "planned"
     assert it.sandbox.ledger()["accepted"] == posts + 1, "that is the one put aside"
@@ -156,8 +156,8 @@ def test_a_worker_wrote_into_the_folder_of_another_run_of_that_name(it: Team, tm
 
 def test_a_run_of_the_store_s_own_name_leads_no_worker_out_of_its_folder(it: Team, tmp_path: Path) -> None:
     it.sql("UPDATE batchedit.run SET name = %s", str(tmp_path / "elsewhere"))
-    told = it.run("work", "--until-idle", code=64).stderr
-    assert "which is no name of a folder" in told
+    errors = it.run("work", "--until-idle", code=64).stderr
+    assert "which is no name of a folder" in errors
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -187,8 +187,8 @@ def test_where_ids_cannot_be_kept_nothing_is_bought(
     if name != NAME:
         lost = bought_beside(it)
         put_aside(it, folder, lost)
-    told = it.run(*words, code=73).stderr
-    assert f"{name} is a link, or a file with a second name elsewhere" in told
+    errors = it.run(*words, code=73).stderr
+    assert f"{name} is a link, or a file with a second name elsewhere" in errors
     with suppress(FileNotFoundError):
         assert (folder / "letter").read_text() == "Dear Sir"
     if name == NAME:

@@ -105,7 +105,7 @@ def test_a_helper_tells_what_became_of_a_run_whose_beginner_is_dead(team: Callab
         helper = it.start("work", "--until-idle", "--notify", url, "--out", it.folder / "outputs" / "m", cwd=elsewhere)
         it.expire_lease(1)
         assert helper.wait() == 0, helper.stderr
-        assert [told["event"] for told in came] == ["started", "finished"]
+        assert [notice["event"] for notice in came] == ["started", "finished"]
         text = came[-1]["text"]
         assert text.startswith("m is finished: 6 of 6 pictures, $0.24 spent\n"), text
         (look,) = re.findall(r"→ to look at them: batchedit (review .*)$", text, re.MULTILINE)
@@ -124,10 +124,10 @@ def test_each_of_three_workers_said_that_the_run_was_finished(team: Callable[...
         for child in (first, *helpers):
             assert child.wait() == 0, child.stderr
         assert len(it.sql("SELECT 1 FROM batchedit.worker")) == 3, "all of them were at it"
-        assert [told["event"] for told in came] == ["started", "finished"], [told["text"] for told in came]
+        assert [notice["event"] for notice in came] == ["started", "finished"], [notice["text"] for notice in came]
         with hook() as (other, also):
             it.start("run", "m.csv", "--yes", "--notify", other).wait()
-        assert [told["event"] for told in also] == ["finished"], "another channel has not heard of it"
+        assert [notice["event"] for notice in also] == ["finished"], "another channel has not heard of it"
     it.check_settled()
 
 
@@ -162,8 +162,8 @@ def test_a_worker_that_broke_down_said_that_the_run_had_stopped(team: Callable[.
         (lost / "m").write_text("no folder")
         assert helper.wait() != 0
         assert first.wait() in {0, 75, 76}, first.stderr
-        told = [message["text"].splitlines()[0] for message in came]
-    assert told[1].startswith("a worker of m has stopped, others go on"), told
+        headlines = [message["text"].splitlines()[0] for message in came]
+    assert headlines[1].startswith("a worker of m has stopped, others go on"), headlines
 
 
 def test_a_beginner_that_was_ended_said_that_the_run_had_stopped(team: Callable[..., Team]) -> None:
@@ -176,9 +176,9 @@ def test_a_beginner_that_was_ended_said_that_the_run_had_stopped(team: Callable[
         os.kill(first.pid, signal.SIGTERM)
         assert first.wait() == 143
         assert helper.wait() == 0, helper.stderr
-        told = [message["text"].splitlines()[0] for message in came]
-    assert told[1].startswith("a worker of m has stopped, others go on: "), told
-    assert told[2:] == ["m is finished: 12 of 12 pictures, $0.48 spent"]
+        headlines = [message["text"].splitlines()[0] for message in came]
+    assert headlines[1].startswith("a worker of m has stopped, others go on: "), headlines
+    assert headlines[2:] == ["m is finished: 12 of 12 pictures, $0.48 spent"]
 
 
 def test_a_helper_tells_why_a_run_stands_still(team: Callable[..., Team]) -> None:
@@ -188,9 +188,9 @@ def test_a_helper_tells_why_a_run_stands_still(team: Callable[..., Team]) -> Non
     with hook() as (url, came):
         helper = it.start("work", "--until-idle", "--notify", url)
         assert helper.wait() == 75, helper.stderr
-        (told,) = came
-    assert told["event"] == "stopped"
-    assert told["text"].startswith("m has stopped: 2 of 4 pictures, $0.08 spent\nwhy: "), told["text"]
+        (notice,) = came
+    assert notice["event"] == "stopped"
+    assert notice["text"].startswith("m has stopped: 2 of 4 pictures, $0.08 spent\nwhy: "), notice["text"]
 
 
 @pytest.mark.parametrize("fenced", [True, False])
@@ -242,10 +242,10 @@ def test_two_workers_handed_two_stuck_jobs_to_and_fro_without_end(team: Callable
     assert [first.wait(), helper.wait()] == [75, 0], [first.stderr, helper.stderr]
     assert it.count_states() == {"uncollected": 2}
     it.run("run", "m.csv", "--yes", "--stuck-after", 1, code=75)
-    told = it.count_events()
-    assert (told["Accepted"], told["GivenUp"]) == (2, 4), "a person's command asks again, and buys nothing"
+    counts = it.count_events()
+    assert (counts["Accepted"], counts["GivenUp"]) == (2, 4), "a person's command asks again, and buys nothing"
     it.run("work", "--until-idle")
-    assert it.count_events() == told, "a worker that a platform starts again does not"
+    assert it.count_events() == counts, "a worker that a platform starts again does not"
 
 
 def test_a_worker_that_is_told_to_end_leaves_the_rest_to_others(team: Callable[..., Team]) -> None:
@@ -348,8 +348,8 @@ def test_a_worker_whose_clock_is_an_hour_off_goes_on_with_what_another_has_bough
     first = it.start("run", "m.csv", "--yes", "-j", 1, doom=("Accepted", 2))
     assert first.wait() == -signal.SIGKILL
     set_clock(it.folder, off)
-    told = ("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url)
-    with start(it.folder / "off", *told, cwd=it.folder, script=["-c", WITH_A_CLOCK]) as helper:
+    command = ("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url)
+    with start(it.folder / "off", *command, cwd=it.folder, script=["-c", WITH_A_CLOCK]) as helper:
         it.expire_lease(1)
         assert helper.wait(90) == 0, helper.stderr
     assert it.count_states() == {"done": 4}
@@ -397,8 +397,8 @@ def test_how_a_run_stands_is_told_from_anywhere(team: Callable[..., Team], tmp_p
     )
     it.expire_lease(1)
     assert helper.wait() == 0, helper.stderr
-    told = it.fork_server.run("status", "outputs/m", "--store", it.url, cwd=it.folder)
-    assert "4 done" in told.stdout
+    completed = it.fork_server.run("status", "outputs/m", "--store", it.url, cwd=it.folder)
+    assert "4 done" in completed.stdout
     assert "4 done" in it.fork_server.run("status", "m", "--store", it.url, cwd=elsewhere).stdout
     assert (
         "has no run spring" in it.fork_server.run("status", "spring", "--store", it.url, cwd=elsewhere, code=66).stderr
@@ -417,9 +417,9 @@ def test_nobody_worked_on_a_run_that_two_workers_worked_on(team: Callable[..., T
     until(lambda: it.count_states()["waiting"] == 3)
     os.kill(first.pid, signal.SIGTERM)
     assert first.wait() == 143
-    told = it.run_without_service("status", "outputs/m")
-    assert "process   going on, 2 workers of the store" in told.stdout
-    assert "to go on" not in told.stdout
+    completed = it.run_without_service("status", "outputs/m")
+    assert "process   going on, 2 workers of the store" in completed.stdout
+    assert "to go on" not in completed.stdout
     now = json.loads(it.run_without_service("status", "outputs/m", "--json").stdout)
     assert (now["state"], now["process"], now["workers"]) == ("going", None, 2)
     assert [helper.wait() for helper in helpers] == [0, 0]
@@ -439,10 +439,10 @@ def test_a_run_of_a_folder_was_told_as_going_on_while_a_store_s_of_that_name_did
     place.mkdir()
     manifest(place / "m.csv", 2, prefix="other")
     it.fork_server.run("run", "m.csv", "--yes", "--base-url", it.sandbox.url, cwd=place, state=place / "state")
-    told = it.run_without_service("status", "m", cwd=place).stdout
-    assert "2 done" in told
-    assert "going on" not in told
-    assert it.run_without_service("status", "m", "--watch", cwd=place).stdout == told
+    output = it.run_without_service("status", "m", cwd=place).stdout
+    assert "2 done" in output
+    assert "going on" not in output
+    assert it.run_without_service("status", "m", "--watch", cwd=place).stdout == output
 
 
 def test_a_run_that_only_workers_of_the_store_work_on_is_watched_to_its_end(
@@ -477,13 +477,13 @@ def on_a_terminal(*words: object, cwd: Path) -> str:
     command = [sys.executable, "-m", "batchedit", *map(str, words)]
     with subprocess.Popen(command, cwd=cwd, env=make_env(), stdin=subprocess.DEVNULL, stdout=its, stderr=its) as child:
         os.close(its)
-        shown = b""
+        output = b""
         with suppress(OSError):  # the other end is closed
             while block := os.read(ours, 4096):
-                shown += block
+                output += block
         os.close(ours)
-    assert child.returncode == 0, shown.decode()
-    return shown.decode()
+    assert child.returncode == 0, output.decode()
+    return output.decode()
 
 
 def test_what_a_worker_may_not_do_is_refused_before_anything_is_sent(team: Callable[..., Team]) -> None:
@@ -491,8 +491,8 @@ def test_what_a_worker_may_not_do_is_refused_before_anything_is_sent(team: Calla
     it.run("run", "m.csv", "--yes", "--max-cost", "0.04", code=75)
     assert "one of the store" in it.fork_server.run("run", "m.csv", "--yes", cwd=it.folder, code=64).stderr
     assert "no run spring" in it.run("work", "--run", "spring", code=66).stderr
-    told = ("work", "--store", it.url, "--base-url", "http://127.0.0.1:9")
-    assert "is bought from" in it.fork_server.run(*told, cwd=it.folder, code=64).stderr
+    command = ("work", "--store", it.url, "--base-url", "http://127.0.0.1:9")
+    assert "is bought from" in it.fork_server.run(*command, cwd=it.folder, code=64).stderr
     it.sql("UPDATE batchedit.fact SET value = %s WHERE name = 'accounts'", "0" * 32)
     assert "another token" in it.run("work", code=77).stderr
     assert it.sandbox.ledger()["accepted"] == 1

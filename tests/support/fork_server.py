@@ -119,11 +119,11 @@ def serve() -> None:
 
     import batchedit.cli.app
     import batchedit.cli.detached
-    import batchedit.cli.host
-    import batchedit.cli.show
+    import batchedit.cli.printed_text
     import batchedit.cli.stdin
-    import batchedit.commands.carry
-    import batchedit.commands.launch  # noqa: F401
+    import batchedit.cli.terminal
+    import batchedit.commands.launch
+    import batchedit.commands.offer_and_carry_out  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)

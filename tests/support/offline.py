@@ -39,11 +39,11 @@ import trio.testing
 from hypothesis import register_random
 
 import batchedit.cli.app
-import batchedit.cli.show
-import batchedit.commands.carry
-from batchedit.cli import host, main
-from batchedit.commands import purchase
-from batchedit.commands.quote import Quote
+import batchedit.cli.printed_text
+import batchedit.commands.offer_and_carry_out
+from batchedit.cli import main, terminal
+from batchedit.commands import purchase_stages
+from batchedit.commands.quote_to_confirm import Quote
 from batchedit.core.events import Accepted
 from batchedit.ledger import register
 from batchedit.ledger.sqlite import SqliteCheckpoint
@@ -59,7 +59,7 @@ START = 1_800_000_000.0
 TRIP = 0.01
 BETWEEN = 60.0
 """Seconds of the service's clock: half a call, and between two commands."""
-_RUN, _TERMINAL = anyio.run, host.Terminal
+_RUN, _TERMINAL = anyio.run, terminal.Terminal
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TRANSACTION = SqliteCheckpoint.transaction
 _WRITE = SqliteCheckpoint._write
@@ -119,7 +119,7 @@ class World:
         self.tokens: dict[str, str] = {}
         """The token that each request was bought with."""
         self._copy, self.commands, self._ids = folder / "at-death", 0, 0
-        self.few = purchase.MAX_SINGLE_LOOKUPS
+        self.few = purchase_stages.MAX_SINGLE_LOOKUPS
 
     def reprice(self, price: str, actual: str) -> None:
         """US dollars: what the catalogue says from now on, and what a picture really costs."""
@@ -270,11 +270,11 @@ class _Process:
                 (anyio, "run", jumping),
                 (anyio.to_thread, "run_sync", _here),
                 (anyio, "open_signal_receiver", _no_signals),
-                (host, "Terminal", Asked),
+                (terminal, "Terminal", Asked),
                 (SqliteCheckpoint, "transaction", transaction),
                 (SqliteCheckpoint, "_write", write),
                 (gc, "freeze", lambda: None),
-                (purchase, "MAX_SINGLE_LOOKUPS", self.world.few),
+                (purchase_stages, "MAX_SINGLE_LOOKUPS", self.world.few),
                 # What is left to chance would make an example that can't be found again.
                 (uuid, "uuid4", process.world.next_id),
                 (trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),

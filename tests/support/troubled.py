@@ -18,7 +18,7 @@ import trio.testing
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.approval import Approval
+from batchedit.core.approved_purchases import Approval
 from batchedit.core.errors import BatcheditError
 from batchedit.core.events import Accepted, CancelConfirmed, Completed, Declined, Event, Lost
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State

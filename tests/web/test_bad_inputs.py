@@ -48,7 +48,7 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "beginning"),
     [
         ("team.xlsx", LOCKED, "team.xlsx is protected by a password"),
         ("login.csv", b"<!doctype html><html><body>Sign in</body></html>", "login.csv is a web page, not a table"),
@@ -57,16 +57,16 @@ def bomb() -> bytes:
         ("empty.csv", b"", "empty.csv is empty"),
     ],
 )
-def test_what_can_t_be_read_is_said_with_its_name(ui: Ui, name: str, content: bytes, said: str) -> None:
-    draft, told = dropped(ui, content, name)
-    assert told.startswith(said)
+def test_what_can_t_be_read_is_said_with_its_name(ui: Ui, name: str, content: bytes, beginning: str) -> None:
+    draft, message = dropped(ui, content, name)
+    assert message.startswith(beginning)
     refused = ui.call(f"drafts/{draft}/buy", nonce="x")
     assert (refused.status_code, "nothing was bought" in refused.json()["message"]) == (422, True)
 
 
 def test_a_zip_bomb_is_told_by_what_it_says_of_itself(ui: Ui) -> None:
-    draft, told = dropped(ui, bomb(), "shop.zip")
-    assert "would unpack to 300.0 MB; it was not unpacked" in told
+    draft, message = dropped(ui, bomb(), "shop.zip")
+    assert "would unpack to 300.0 MB; it was not unpacked" in message
     assert list((ui.folder(draft) / "upload").iterdir()) == []
 
 
@@ -83,8 +83,8 @@ def test_a_sheet_of_16384_columns_is_shown(ui: Ui, kind: str) -> None:
         book.active.append(cells)
         book.save(file)
         content = file.getvalue()
-    draft, told = dropped(ui, content, f"wide.{kind}")
-    assert told == ""
+    draft, message = dropped(ui, content, f"wide.{kind}")
+    assert message == ""
     for path in ("sheet", "columns"):
         page = ui.http.get(f"drafts/{draft}/{path}")
         assert page.status_code == 200
@@ -109,8 +109,8 @@ def test_a_disk_that_fills_during_the_upload_is_said_and_leaves_nothing(tmp_path
 
 def test_a_large_upload_does_not_grow_the_server(tmp_path: Path) -> None:
     def memory(pid: int) -> int:
-        told = Path(f"/proc/{pid}/status").read_text()
-        return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
     def blocks() -> Iterator[bytes]:
         for _ in range(250):

@@ -29,19 +29,19 @@ def offered(ui: Ui, draft: str, *, first: int = 0, cap: float | None = 5) -> dic
     """The question, as the page shows it."""
     ui.until(draft, "check")
     assert ui.call(f"drafts/{draft}/wish", first=first, cap=cap).status_code == 200
-    told = ui.until(draft, "offer")
-    assert told["error"] is None, told
+    offer = ui.until(draft, "offer")
+    assert offer["error"] is None, offer
     return dict(orjson.loads((ui.folder(draft) / "offer.json").read_bytes()))
 
 
 def ended(ui: Ui, run: str, seconds: float = 300) -> dict[str, Any]:
     end = time.monotonic() + seconds
-    while (told := ui.http.get(f"api/runs/{run}/live").json())["state"] not in {"finished", "stopped"} or not told[
+    while (state := ui.http.get(f"api/runs/{run}/live").json())["state"] not in {"finished", "stopped"} or not state[
         "done"
     ]:
-        assert time.monotonic() < end, told
+        assert time.monotonic() < end, state
         time.sleep(0.1)
-    return dict(told)
+    return dict(state)
 
 
 def test_two_tabs_that_confirm_at_once_buy_once(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_two_tabs_that_confirm_at_once_buy_once(tmp_path: Path) -> None:
             answers = sorted(answer.status_code for answer in tabs.map(click, range(2)))
         assert answers in ([200, 200], [200, 422])  # the second is shown the run, or is told that the yes was used
         (run,) = {ui.http.get(f"drafts/{draft}/buy").headers["location"].rpartition("/")[2]}
-        told = ended(ui, run)
-        assert (told["state"], told["done"], told["usd"]["spent"]) == ("finished", 2, 0.08)
+        state = ended(ui, run)
+        assert (state["state"], state["done"], state["usd"]["spent"]) == ("finished", 2, 0.08)
 
 
 def test_a_killed_server_changes_nothing_about_a_run(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_killed_server_changes_nothing_about_a_run(tmp_path: Path) -> None:
         ui.process.kill()
         ui.process.wait()
     with browsing(tmp_path) as ui:
-        told = ended(ui, run)
-        assert (told["state"], told["done"], told["usd"]["spent"]) == ("finished", 3, 0.12)
+        state = ended(ui, run)
+        assert (state["state"], state["done"], state["usd"]["spent"]) == ("finished", 3, 0.12)
         assert "Go on" not in ui.http.get("").text
 
 
@@ -100,7 +100,7 @@ def test_a_wish_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     senseless = [{"first": -1, "cap": 1}, {"first": 1, "cap": -1}, {"first": 1, "cap": True}, {"cap": 1}]
     with browsing(tmp_path) as ui:
         draft = ui.call("drafts", play=True).json()["id"]
-        assert [ui.call(f"drafts/{draft}/wish", **told).status_code for told in senseless] == [400] * 4
+        assert [ui.call(f"drafts/{draft}/wish", **wish).status_code for wish in senseless] == [400] * 4
         assert ui.call("runs/aaaaaaaaaaaa/wish", what="stop").status_code == 404
 
 
@@ -112,5 +112,5 @@ def test_rows_with_problems_are_settled_before_anything_is_offered(tmp_path: Pat
         assert ui.until(draft, "offer")["error"]["message"] == "some rows have problems"
         ui.call(f"drafts/{draft}/leave", cause=0)
         ui.until(draft, "check")
-        told = ui.until(draft, "offer")
-        assert told["error"] is None
+        offer = ui.until(draft, "offer")
+        assert offer["error"] is None

@@ -59,9 +59,9 @@ def test_every_call_but_looking_and_marking_is_refused(ui: Ui) -> None:
         assert {f"/api/runs/{run}/invite", f"/api/runs/{run}/wish", f"/api/runs/{run}/give-up"} <= set(refused)
         assert http.get(f"/runs/{other}/review/").status_code == 403
         assert http.get(f"/runs/{run}/review/../../../").status_code in {303, 403}
-        told = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
-        assert http.post(f"/runs/{run}/review/api/mark", json=told).json()["who"] == "Robin"
-        forged = http.post(f"/runs/{run}/review/api/mark", json=told, headers={"Origin": "http://evil.example"})
+        decision = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
+        assert http.post(f"/runs/{run}/review/api/mark", json=decision).json()["who"] == "Robin"
+        forged = http.post(f"/runs/{run}/review/api/mark", json=decision, headers={"Origin": "http://evil.example"})
         assert forged.status_code == 403
         marks = FolderDecisions(ui.home / "outputs" / "spring").all().values()
         assert [(mark.job, mark.verdict, mark.serial, mark.who) for mark in marks] == [(1, "approve", 1, "Robin")]

@@ -16,9 +16,9 @@ def test_each_row_is_bought_for_each_market(tmp_path: Path) -> None:
         chosen = {"over": {"market": ["DE", "Österreich", "DE"]}, "prompt": "an ad for {market}", "map": {}}
         assert ui.call(f"drafts/{draft}/choices", **chosen).status_code == 200
         ui.until(draft, "check")
-        found = json.loads((ui.folder(draft) / "check.json").read_bytes())
-        assert (found["error"], found["plan"]["matrix"], found["plan"]["lines"]) == (None, [["market", 2]], 4)
-        assert found["sample"][0]["prompt"] == [["an ad for ", False], ["DE", True]]
+        check = json.loads((ui.folder(draft) / "check.json").read_bytes())
+        assert (check["error"], check["plan"]["matrix"], check["plan"]["lines"]) == (None, [["market", 2]], 4)
+        assert check["sample"][0]["prompt"] == [["an ad for ", False], ["DE", True]]
         ui.until(draft, "look")
         assert "2 rows × 2 markets = <strong>4 pictures" in ui.http.get(f"drafts/{draft}/price").text
         assert 'data-put="market"' in ui.http.get(f"drafts/{draft}/columns").text

@@ -23,8 +23,8 @@ def test_a_hundred_marks_beside_three_hundred_purchases_are_all_kept(tmp_path: P
         waiting, beside = deque(wanted), 0
         while waiting:
             job = waiting.popleft()
-            told = {"job": job, "verdict": wanted[job][0], "note": wanted[job][1], "serial": 0}
-            if ui.http.post(address, json=told).status_code != 200:  # it has no picture yet
+            decision = {"job": job, "verdict": wanted[job][0], "note": wanted[job][1], "serial": 0}
+            if ui.http.post(address, json=decision).status_code != 200:  # it has no picture yet
                 waiting.append(job)
             else:
                 beside += buying.poll() is None

@@ -94,12 +94,12 @@ def test_the_address_is_the_same_after_a_restart_and_a_new_link_revokes_it(tmp_p
 def test_a_link_that_is_a_week_old_admits_nobody(tmp_path: Path) -> None:
     with browsing(tmp_path) as ui:
         assert ui.http.get("").status_code == 200
-        told = json.loads(link_file().read_bytes())
-        link_file().write_text(json.dumps(told | {"made_at": time.time() - 7 * 86_400 - 1}))
+        link = json.loads(link_file().read_bytes())
+        link_file().write_text(json.dumps(link | {"made_at": time.time() - 7 * 86_400 - 1}))
         assert ui.http.get("").status_code == 403
         ui.end(signal.SIGTERM)
     with browsing(tmp_path) as again:
-        assert again.token != told["token"]
+        assert again.token != link["token"]
 
 
 def test_a_link_that_others_can_read_is_no_secret(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(ui: Ui) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("choices", "status"),
     [
         ({"encoding": "cp1252"}, 200),
         ({"header_row": 0}, 400),
@@ -185,6 +185,6 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(ui: Ui) -> None:
         ({"base_url": "https://evil.example"}, 400),
     ],
 )
-def test_only_what_a_page_offers_can_be_chosen(ui: Ui, told: dict[str, object], status: int) -> None:
+def test_only_what_a_page_offers_can_be_chosen(ui: Ui, choices: dict[str, object], status: int) -> None:
     draft = ui.drop(SHEET.encode(), "spring.csv")
-    assert ui.call(f"drafts/{draft}/choices", **told).status_code == status
+    assert ui.call(f"drafts/{draft}/choices", **choices).status_code == status

@@ -105,18 +105,18 @@ def checked(ui: Ui, cells: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
 
 def test_a_dropped_sheet_can_t_name_a_file_of_this_machine(ui: Ui) -> None:
     (ui.home / "secret.png").write_bytes(b"secret")
-    draft, told = checked(ui, OUTSIDE)
-    assert (told["bad_rows"], told["plan"]["to_buy"]) == (len(OUTSIDE), 0)
+    draft, result = checked(ui, OUTSIDE)
+    assert (result["bad_rows"], result["plan"]["to_buy"]) == (len(OUTSIDE), 0)
     assert "root:" not in ui.http.get(f"drafts/{draft}/problems").text
 
 
 def test_a_preview_is_never_fetched_from_this_network(ui: Ui) -> None:
-    draft, found = checked(ui, PRIVATE)
+    draft, result = checked(ui, PRIVATE)
     ui.until(draft, "pictures")
-    told = ui.http.get(f"api/drafts/{draft}/thumbs").json()
-    assert told["there"] == []
-    assert len(told["why"]) + found["bad_rows"] == len(PRIVATE)
-    assert all("public" in why for why in told["why"].values()), told
+    thumbs = ui.http.get(f"api/drafts/{draft}/thumbs").json()
+    assert thumbs["there"] == []
+    assert len(thumbs["why"]) + result["bad_rows"] == len(PRIVATE)
+    assert all("public" in why for why in thumbs["why"].values()), thumbs
 
 
 def test_an_archive_s_names_lead_nowhere_else(ui: Ui) -> None:

@@ -36,8 +36,8 @@ def test_a_picture_that_ended_what_makes_it_small_is_shown_as_none_and_the_serve
         at = f"runs/{run_id(tmp_path / 'outputs' / 'night')}/review"
         address = f"{at}/thumbs/1/s0-large.jpg"
         assert makers(ui) == []
-        found: list[httpx.Response] = []
-        asking = threading.Thread(target=lambda: found.append(ui.http.get(address)))
+        responses: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: responses.append(ui.http.get(address)))
         asking.start()
         end = time.monotonic() + 60
         while not (pids := makers(ui)):
@@ -45,8 +45,8 @@ def test_a_picture_that_ended_what_makes_it_small_is_shown_as_none_and_the_serve
             time.sleep(0.005)
         os.kill(pids[0], signal.SIGKILL)
         asking.join()
-        assert (found[0].status_code, found[0].content) == (200, make_placeholder())
-        assert found[0].headers["cache-control"] == "no-store"
+        assert (responses[0].status_code, responses[0].content) == (200, make_placeholder())
+        assert responses[0].headers["cache-control"] == "no-store"
 
         again = ui.http.get(address)
         assert (again.status_code, again.headers["content-type"]) == (200, "image/jpeg")

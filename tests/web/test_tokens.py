@@ -27,10 +27,10 @@ def service() -> Iterator[RunningSandbox]:
 
 def stands(ui: Ui, run: str, *states: str) -> dict[str, Any]:
     end = time.monotonic() + 300
-    while (told := ui.http.get(f"api/runs/{run}/live").json())["state"] not in states:
-        assert time.monotonic() < end, told
+    while (state := ui.http.get(f"api/runs/{run}/live").json())["state"] not in states:
+        assert time.monotonic() < end, state
         time.sleep(0.05)
-    return dict(told)
+    return dict(state)
 
 
 def begin(home: Path, service: RunningSandbox, token: str) -> None:
@@ -55,9 +55,9 @@ def test_a_token_that_expires_at_night_is_renewed_on_the_page_and_the_run_goes_o
         if not environ:
             assert ui.call("token", token="of-the-evening").status_code == 200
         (run,) = {line.partition('"')[0] for line in ui.http.get("").text.split("runs/")[1:]}
-        told = stands(ui, run, "stopped")
-        assert (told["code"], told["failed"]) == (77, 0)
-        assert "token" in told["stopped"]
+        state = stands(ui, run, "stopped")
+        assert (state["code"], state["failed"]) == (77, 0)
+        assert "token" in state["stopped"]
         service.renew_token("of-the-morning")
         service.set_faults([])
         before = service.ledger()["submits_seen"]
@@ -70,9 +70,9 @@ def test_a_token_that_expires_at_night_is_renewed_on_the_page_and_the_run_goes_o
         assert offer.status_code == 200, offer.text
         assert service.ledger()["submits_seen"] == before
         assert ui.call(f"runs/{run}/buy", nonce=offer.json()["nonce"]).status_code == 200
-        told = stands(ui, run, "finished")
+        state = stands(ui, run, "finished")
 
-    assert (told["done"], told["in_doubt"], told["usd"]["spent"]) == (ROWS, 0, round(ROWS * 0.04, 2))
+    assert (state["done"], state["in_doubt"], state["usd"]["spent"]) == (ROWS, 0, round(ROWS * 0.04, 2))
     ledger = service.ledger()
     assert (ledger["accepted"], ledger["duplicates"]) == (ROWS, 0)
 
@@ -85,14 +85,14 @@ def test_a_first_purchase_without_a_token_asks_for_one_and_goes_on_with_it(tmp_p
         assert ui.call(f"drafts/{draft}/wish", first=0, cap=5).status_code == 200
         error = ui.until(draft, "offer")["error"]
         assert (error["token"], "no API token" in error["message"]) == (True, True)
-        shown = ui.http.get(f"drafts/{draft}/buy").text
-        assert "A token is needed to buy" in shown
-        assert 'id="token"' in shown
-        assert "export" not in shown
+        page = ui.http.get(f"drafts/{draft}/buy").text
+        assert "A token is needed to buy" in page
+        assert 'id="token"' in page
+        assert "export" not in page
         assert ui.call("token", token="abc def").status_code == 422
         assert ui.call(f"drafts/{draft}/again", step="offer").status_code == 200
-        told = ui.until(draft, "offer")["error"]
-        assert told["token"] is True  # there is none yet: it was asked anew
+        problem = ui.until(draft, "offer")["error"]
+        assert problem["token"] is True  # there is none yet: it was asked anew
         again = (ui.folder(draft) / "offer.json").stat().st_mtime_ns
         assert ui.call(f"drafts/{draft}/wish", first=0, cap=5).status_code == 200
         ui.until(draft, "offer")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...core.errors import UsageError
-from ...core.typed import format_command, quote_word
+from ...core.shell_commands import format_command, quote_word
 from ..own_sandbox import parse_local_address
 
 _OWN_PREFIX = "own sandbox at "

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from ...core.budget import explain_budget_refusal, format_spent_and_reserved
 from ...core.errors import (
     BatcheditError,
     BudgetReachedError,
@@ -21,8 +22,7 @@ from ...core.errors import (
 from ...core.events import Event, Reserved, Reused
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
-from ...core.policy import explain_budget_refusal, format_spent_and_reserved
-from ...core.words import pluralize_text
+from ...core.plurals_and_durations import pluralize_text
 from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
 from ..money_totals import StateSums, read_charged_cost, sum_money

@@ -16,16 +16,16 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
-from ...core.words import pluralize
+from ...core.plurals_and_durations import pluralize
 from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
-from ..facts import NO, STORE_PLAY, YES
-from ..rescue import ID_NOT_TAKEN_IN
+from ..rescue_file import ID_NOT_TAKEN_IN
+from ..run_facts import NO, STORE_PLAY, YES
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
 from .bought_from import BoughtFrom
 from .bulk import copy_in
+from .decisions import FLAGS_VERSION, Ask, follow_decisions, follow_flags
 from .errors import HaltedError
-from .marks import FLAGS_VERSION, Ask, follow_decisions, follow_flags
 from .schema import SCHEMA
 
 GIVING = "giving"

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from ...core.typed import format_command
+from ...core.shell_commands import format_command
 
 _SELECT_SETTINGS = """
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),

@@ -8,7 +8,7 @@ import re
 import psycopg
 
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ...core.typed import format_command
+from ...core.shell_commands import format_command
 from ..errors import FULL_HINT
 from .url import build_store_option, hide_password
 

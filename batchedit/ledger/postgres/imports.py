@@ -19,12 +19,12 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import UsageError
-from ...core.typed import format_command
+from ...core.shell_commands import format_command
 from ..book import Book
 from ..codec import REQUEST_COLUMNS, STATE_COLUMNS
 from ..decisions import FolderDecisions
-from ..facts import NO, PLAY, STORE_PLAY, YES
 from ..opening import create_checkpoint, open_as
+from ..run_facts import NO, PLAY, STORE_PLAY, YES
 from ..sqlite import SqliteCheckpoint
 from ..sqlite_file import SqliteFile
 from .bought_from import BoughtFrom

@@ -31,11 +31,11 @@ from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..codec import RECORD_COLUMNS, read_record
 from ..group_commit import Change, GroupCommit
-from ..rescue import RescuePlace, as_object, rescue
+from ..rescue_file import RescuePlace, as_object, rescue
 from .changes import encode_change, settle_change, to_counts, to_money, to_storable
+from .connection import StoreConnection
 from .errors import HaltedError, LeaseOverError
 from .lease import Lease, read_clocks
-from .line import StoreConnection
 from .schema import SCHEMA
 from .url import hide_password
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointVersionError, UsageError
-from ...core.typed import format_command
+from ...core.shell_commands import format_command
 from .url import hide_password
 
 SCHEMA = "batchedit"

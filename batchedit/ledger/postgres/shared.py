@@ -17,7 +17,7 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
-from ...core.approval import Approval, StoreApproval
+from ...core.approved_purchases import Approval, StoreApproval
 from ...core.errors import BatcheditError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Counts, Money, Record, ResultLine, State
@@ -29,9 +29,9 @@ from ..intake import Intake
 from ..sqlite import SqliteCheckpoint
 from ..values import CAP_SET, IntakeReport
 from .copies import GIVING, OWN_FACTS, give_intake, put_fact, take_news
+from .decisions import StoreDecisions, follow_decisions, follow_flags, keep_flags
 from .intake import analyze
 from .ledger import PostgresLedger
-from .marks import StoreDecisions, follow_decisions, follow_flags, keep_flags
 from .schema import SCHEMA
 from .sheets import give_sheet
 from .store import open_transaction

@@ -8,16 +8,16 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
-from ...core.typed import quote_word
+from ...core.shell_commands import quote_word
 from ..opening import create_checkpoint, open_as, open_checkpoint, open_for_reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .bought_from import BoughtFrom
 from .copies import GIVING, take_all, take_news
+from .decisions import Ask
 from .errors import map_postgres_error
 from .imports import IMPORTING, build_cut_off_error
 from .intake import add_run
 from .ledger import PostgresLedger
-from .marks import Ask
 from .schema import SCHEMA
 from .shared import SharedCheckpoint
 from .store import open_store

@@ -14,10 +14,10 @@ from ...core.errors import NotFoundError
 from ...ports import Totals
 from .bought_from import BoughtFrom
 from .changes import to_counts, to_money
+from .connection import connect
 from .copies import NOTIFIED
 from .durability import Durability, check_durability, read_durability
 from .errors import HaltedError, map_postgres_error
-from .line import connect
 from .schema import SCHEMA, check_version, migrate
 from .url import check_url, hide_password
 

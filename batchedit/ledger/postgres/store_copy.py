@@ -10,7 +10,7 @@ from ..book import Decisions
 from ..gallery_rows import compute_flags_version, put_flags_in, read_flags
 from ..opening import open_as
 from ..sqlite import SqliteCheckpoint
-from .marks import FLAGS_VERSION, StoreDecisions, follow_decisions, keep_flags, make_ask
+from .decisions import FLAGS_VERSION, StoreDecisions, follow_decisions, keep_flags, make_ask
 
 
 class StoreCopy(SqliteCheckpoint):

@@ -1,7 +1,7 @@
 -- What a worker may do. Each function is one transaction and one round trip: no client ever holds a lock while it thinks. The
 -- worker is a parameter of each, so that a connection may be anybody's (PgBouncer in transaction mode).
 
--- The twin of core/policy.admits; a property test holds the two together. Micro-dollars.
+-- The twin of core/budget.may_reserve; a property test holds the two together. Micro-dollars.
 CREATE FUNCTION admits(
     cap bigint, price bigint, spent bigint, held bigint, in_flight bigint, doubts bigint, uncollected bigint,
     guesses bigint, guessed bigint, top_price bigint, settled boolean, awaits_cost boolean
