@@ -167,13 +167,14 @@ def _trouble_targets(rows: Sequence[Found]) -> list[Target]:
 
 
 def _virtual_targets(rows: Sequence[Found]) -> list[Target]:
-    """How far the worst seed of each row is from what it may be at most."""
+    """How far the worst seed of each row is from what it may be at most; the median where the row is one of medians."""
     found = []
     for row in rows:
         beyond = [value - most for value, most in zip(row["values"], row["most"], strict=True)]
         most, shown = max(row["most"]), spread(row["values"])
+        counts = [median(beyond)] if row["of_median"] else [max(beyond)]
         what = f"virtual time, {row['row']}: {row['what']}, {len(beyond)} seeds, beyond {most:.2f}"
-        found.append(Target(what, 0, [max(beyond)], note=f"worst of {shown}"))
+        found.append(Target(what, 0, counts, note=f"{'median' if row['of_median'] else 'worst'} of {shown}"))
     return found
 
 

@@ -22,7 +22,6 @@ from ..scheduling.post_rate import PostRate
 from ..scheduling.shared_rate import SharedRate
 from ..scheduling.slowdown import Slowness
 from ..scheduling.suspension import Beats
-from ..scheduling.wire_window import WireWindow
 from .signal import Signal
 from .slots import Slot, Slots
 from .switch import PAUSED, Switch
@@ -60,7 +59,6 @@ class Posts:
         self.rate = rate
         self.breaker = Breaker()
         self.slowness = Slowness()
-        self._window = WireWindow()
         self._until = until
         self._api = api
         self._observer = observer
@@ -79,15 +77,15 @@ class Posts:
         self._usual_gap = 0.0  # seconds between two POSTs at the rate that the service accepted last
         self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
 
-    async def await_turn(self, notice_suspension: Callable[[], None]) -> float:
-        """Wait until one POST may go out, and take that turn; its time is what the turn is known by."""
+    async def await_turn(self, notice_suspension: Callable[[], None]) -> None:
+        """Wait until one POST may go out, and take that turn."""
         self._waiting += 1
         try:
-            return await self._wait_until_allowed(notice_suspension)
+            await self._wait_until_allowed(notice_suspension)
         finally:
             self._waiting -= 1
 
-    async def _wait_until_allowed(self, notice_suspension: Callable[[], None]) -> float:
+    async def _wait_until_allowed(self, notice_suspension: Callable[[], None]) -> None:
         while True:
             notice_suspension()
             now = self._clock()
@@ -99,7 +97,6 @@ class Posts:
             wait = max(self.breaker.wait(now), self.rate.wait(now))
             under_way = self._slots.bought + self._on_the_wire
             crowded = self.breaker.cautious and self._on_the_wire >= CAUTIOUS_POSTS
-            crowded = crowded or not self._window.admits(now)
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):
@@ -110,9 +107,7 @@ class Posts:
                     self.rate.take(now)
                     self._slots.account.note_sent(under_way, now)
                     self._on_the_wire += 1
-                    turn = self._clock()  # later than ``now`` by a free call where the breaker was open
-                    self._window.note_sent(turn)
-                    return turn
+                    return
                 continue
             wait = min(wait, self._compute_time_to_give_up(now))
             with anyio.move_on_after(None if math.isinf(wait) else wait):
@@ -147,10 +142,9 @@ class Posts:
         self._changed.give()
         return False
 
-    def return_turn(self, turn: float) -> None:
+    def return_turn(self) -> None:
         """The POST that had the turn was not sent."""
         self._on_the_wire -= 1
-        self._window.note_unsent(turn)
         self.breaker.note_unsent(self._clock())
         self._changed.give()
 
@@ -170,16 +164,15 @@ class Posts:
         elif waited(since, now) >= OUTAGE_SECONDS:
             halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
-    def note_answer(self, event: SubmitEvent, sent_at: float, slot: Slot) -> None:
-        """Learn from the answer to a POST, whose turn was at ``sent_at``, for the job at ``slot``."""
+    def note_answer(self, event: SubmitEvent, sent_at: float | None, slot: Slot) -> None:
+        """Learn from the answer to a POST, which went out at ``sent_at`` for the job at ``slot``."""
         now = self._clock()
         self._on_the_wire -= 1
-        self._window.note_answer(now, sent_at, well=isinstance(event, Accepted | Refused))
         in_trouble = self.breaker.open_since is not None
         match event:
             case Accepted():
                 self._slots.mark_bought(slot)
-                self._slots.account.note_accepted(self._slots.bought, now, sent_at)
+                self._slots.account.note_accepted(self._slots.bought, now, now if sent_at is None else sent_at)
                 self.breaker.note_success(now)
                 self.rate.accepted(now, sent_at=sent_at)
                 self.slowness.note_accepted()
@@ -198,7 +191,9 @@ class Posts:
             self._observer.note("breaker_closed", "the service answers again")
         self._changed.give()
 
-    def _note_declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float) -> None:
+    def _note_declined(
+        self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None
+    ) -> None:
         match kind:
             case Kind.AUTH:
                 self.breaker.note_other_answer(now)
@@ -211,7 +206,7 @@ class Posts:
             case Kind.THROTTLED:
                 self.breaker.note_other_answer(now)
                 self._asked_until = max(self._asked_until, now + (retry_after or 0.0))
-                self._note_refused(now, retry_after, sent_at)
+                self._note_refused(now, retry_after, now if sent_at is None else sent_at)
                 self._answered = True
                 if self._throttled_since is None:
                     self._throttled_since = now

@@ -27,7 +27,6 @@ from ..core.inanswer import InlinePictures
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent
-from ..scheduling.wire_window import TOP
 from . import poll_codec
 from . import submit_codec as wire
 from .ids import find_id, parse_request_id
@@ -47,7 +46,7 @@ T = TypeVar("T")
 class Client:
     """``ports.Api`` over HTTP: an async context manager around its connections.
 
-    ``posts`` is the most connections for POSTs that buy, ``gets`` for all other calls. ``proxy`` and ``verify`` come from the
+    ``connections`` is the most there are at once, half of them for POSTs that buy. ``proxy`` and ``verify`` come from the
     caller: nothing here reads the environment. ``transport`` replaces the network in tests. UsageError for a base URL that
     is neither https nor this machine.
     """
@@ -62,8 +61,7 @@ class Client:
         observer: Observer,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
-        posts: int = TOP,
-        gets: int = 8,
+        connections: int = 16,
         proxy: str | None = None,
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -89,8 +87,7 @@ class Client:
             token,
             clock=clock,
             rng=rng or random.Random(),
-            posts=posts,
-            gets=gets,
+            connections=connections,
             proxy=proxy,
             verify=verify,
             transport=transport,

@@ -48,26 +48,22 @@ def test_how_much_longer_is_the_pace_now_against_the_pace_wished_for_over_what_i
 
 
 @pytest.mark.parametrize(
-    ("make", "slows", "jobs", "within"),
+    ("make", "slows", "jobs"),
     [
-        (lambda rng: Service(rng, limit=Bucket(4.0), runs=5.0), Slowdown(4.0), 600, 0.25),
-        (lambda rng: Service(rng, at_once=5), Slowdown(jobs_at_once=5), 600, 0.25),
-        (at_random(0.08, 1.0, jobs=2000), Slowdown(16.0), 2000, 0.3),
+        (lambda rng: Service(rng, limit=Bucket(4.0), runs=5.0), Slowdown(4.0), 600),
+        (lambda rng: Service(rng, at_once=5), Slowdown(jobs_at_once=5), 600),
+        (at_random(0.08, 1.0, jobs=2000), Slowdown(16.0), 2000),
     ],
     ids=["a limit of speed", "a limit of jobs at once", "8 % at random"],
 )
-def test_what_is_said_is_what_it_cost(
-    make: Callable[[Random], Service], slows: Slowdown, jobs: int, within: float
-) -> None:
-    """The screen said nothing, or a time that had nothing to do with the end. By chance 0.74 to 0.78 of it is said at four
-    seeds (of 60 to 73 s; with eight POSTs under way at once 0.80 to 0.83 of 85 to 94 s).
-    """
+def test_what_is_said_is_what_it_cost(make: Callable[[Random], Service], slows: Slowdown, jobs: int) -> None:
+    """The screen said nothing, or a time that had nothing to do with the end."""
     passed = pass_through(make, jobs=jobs)
     cost = passed.seconds - jobs / 40 * passed.service.runs
     assert cost > 40.0
     found = passed.governor.outlook.slowed_in_all
     assert found is not None
-    assert found.seconds_longer == pytest.approx(cost, rel=within)
+    assert found.seconds_longer == pytest.approx(cost, rel=0.25)
     events = [details["seconds_longer"] for name, details in passed.slowed_notes if name == "slowed"]
     assert events[-1] == pytest.approx(cost, rel=0.4)
     assert len(events) <= 12, "it is no ticker"
