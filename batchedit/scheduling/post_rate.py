@@ -26,8 +26,8 @@ class PostRate:
 
     **Free** (``rate`` is None). No limit is known. POSTs clock themselves: every accepted one lets two more out.
     A limit is assumed if either
-    - most of the POSTs that were under way after a refused one were refused too, ``_TOGETHER`` at least: chance refuses the
-      same share everywhere, an empty bucket refuses nearly all (or ``_MANY`` were refused in a row); or
+    - most of the POSTs that were under way after a refused one were refused too: chance refuses the same share
+      everywhere, an empty bucket refuses nearly all (or ``_MANY`` were refused in a row); or
     - the last ``_AGREE`` stretches between refusals delivered the same rate within their error, each of them well beyond a
       burst, and none since delivered more without a refusal: a limit repeats itself, chance does not.
 
@@ -157,7 +157,7 @@ class PostRate:
             self._fruitless_episodes += 1
             if self._fruitless_episodes <= _LEARNING_EPISODES:
                 self._judge(now, sent_at)
-        is_alone = episode.refused < _TOGETHER or episode.refused < episode.accepted
+        is_alone = episode.refused < _MANY or episode.refused < episode.accepted
         if self.rate is None and (not is_alone or self._unanswered >= _MANY):
             self._believe(now, None)
         self._hold(now, retry_after, rng, same_episode=same_episode)
@@ -370,8 +370,6 @@ _SLOWEST = 1.0 / 300.0
 _IDLE_SECONDS = 2.0
 _LONG_SECONDS = 20.0
 _MANY = 4
-_TOGETHER = 5
-"""Of fourteen under way four come together by chance, where 8 % are refused."""
 _LEARNING_EPISODES = 3
 _AGREE = 4
 _WINDOW = 2
