@@ -21,7 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from batchedit.commands.gallery import gallery
-from batchedit.images.features import Album, derive
+from batchedit.images.thumbnails_and_features import Album, derive
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from common import hand_over, quick
 
-from batchedit.images.features import Album, derive
+from batchedit.images.thumbnails_and_features import Album, derive
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id

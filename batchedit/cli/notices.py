@@ -58,7 +58,7 @@ def describe_waiting_canary(quote: Quote) -> dict[str, Any]:
 
 def make_picture_loader(folder: Path) -> Pictures:
     """A function that loads the first few pictures of the run, small, for a channel that takes pictures."""
-    from ..commands.small_pictures import read_first_pictures  # noqa: PLC0415 - Pillow, which a text does not need
+    from ..commands.thumbnails_on_demand import read_first_pictures  # noqa: PLC0415 - Pillow, which a text does not need
 
     return partial(read_first_pictures, folder)
 

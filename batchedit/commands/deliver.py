@@ -22,7 +22,7 @@ from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
 from ..core.shell_commands import format_command
 from ..core.steps import Steps, no_steps, report_progress
-from ..images.features import Album, to_thumb_name
+from ..images.thumbnails_and_features import Album, to_thumb_name
 from ..jobs.signatures import strip_signature
 from ..ledger.book import Decisions
 from ..ledger.gallery_rows import build_outcomes

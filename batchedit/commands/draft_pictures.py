@@ -13,9 +13,9 @@ import anyio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..disk import replace_atomically, write_atomically
-from ..images.features import encode_jpeg, scale_down
 from ..images.link_probe import Answer, LinkProbe
 from ..images.shrink import to_rgb
+from ..images.thumbnails_and_features import encode_jpeg, scale_down
 from .draft_steps import Step, read_step_result
 from .drafts import Draft
 from .proxy import find_proxy

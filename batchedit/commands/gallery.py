@@ -15,7 +15,7 @@ from ..core.plurals_and_durations import pluralize
 from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
 from ..disk import is_inside
-from ..images.features import Album, FeatureRequest, ImageFeatures
+from ..images.thumbnails_and_features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Form, Manifest, Row

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.model import Record, State
 from ..core.review import GalleryRow, PictureDecision, Verdict
-from ..images.features import needs_preview
+from ..images.thumbnails_and_features import needs_preview
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine

@@ -15,7 +15,7 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.model import Record
 from ..core.plurals_and_durations import pluralize
 from ..files.objects import Objects
-from ..files.rescued_ids import IdWriter, has_unread
+from ..files.rescued_id_objects import IdWriter, has_unread
 from ..ledger.rescue_file import NAME as ACCEPTED_FILE
 from ..ports import Ledger, Observer
 from ..results.files import FILES_URL

@@ -17,7 +17,7 @@ from ..core.lifecycle import advance
 from ..core.model import Record, State
 from ..core.shell_commands import format_command
 from ..files.objects import Objects
-from ..files.rescued_ids import list_unread, mark_taken_in
+from ..files.rescued_id_objects import list_unread, mark_taken_in
 from ..ledger.book import Book
 from ..ledger.rescue_file import ID_NOT_TAKEN_IN, RescuedId, claim_rescued, clear_rescued, read_object
 from ..ledger.rescue_file import NAME as ACCEPTED_FILE

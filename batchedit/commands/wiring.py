@@ -24,7 +24,7 @@ from ..disk import check_own
 from ..files.download import Downloader
 from ..files.objects import Objects
 from ..images.data_uri import LocalPictures
-from ..images.features import Album
+from ..images.thumbnails_and_features import Album
 from ..pool.governor import Governor, PurchaseLimits
 from ..pool.pool import Pool
 from ..pool.stop_rule import StopRule

@@ -31,7 +31,7 @@ from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
 from ..core.inline_pictures import InlinePictures, is_inline_address
 from ..core.model import Kind, Output, Problem, Record, SavedFile
-from ..images.features import Album
+from ..images.thumbnails_and_features import Album
 from ..images.verify import NotAMediaFileError
 from ..ports import Broken
 from .allowlist import HostAllowlist

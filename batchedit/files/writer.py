@@ -20,7 +20,7 @@ from typing import IO
 from PIL import Image
 
 from ..disk import create, make_folders, sync_folder
-from ..images.features import Album, Derived, derive
+from ..images.thumbnails_and_features import Album, Derived, derive
 from ..images.verify import Verified, examine
 
 

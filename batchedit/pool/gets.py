@@ -13,9 +13,9 @@ from ..ports import NoAnswer, PollReply, StillRunning
 from ..scheduling.get_rate import GetRate
 from ..scheduling.polling import AUTO_P, DEFAULT_P, next_poll_delay
 from .learning import Learning
-from .signal import Signal
 from .slots import Slot, Slots
 from .waiting import WORTH_SECONDS, PollWaiters
+from .wake_signal import Signal
 
 SILENCE_SECONDS = 10.0
 """After so long without an answer the run counts as waiting for the service."""

@@ -23,9 +23,9 @@ from .gets import Gets
 from .learning import Learning, Outlook
 from .long_waits import LongWaits, Wait, format_wait
 from .posts import Posts
-from .signal import Signal
 from .slots import Slots
 from .stop_rule import DEFAULT_STOP_RULE, StopRule, Switch
+from .wake_signal import Signal
 
 Clock = Callable[[], float]
 

@@ -22,9 +22,9 @@ from ..scheduling.post_rate import PostRate
 from ..scheduling.shared_rate import SharedRate
 from ..scheduling.slowdown import Slowness
 from ..scheduling.suspension import Beats
-from .signal import Signal
 from .slots import Slot, Slots
 from .stop_rule import PAUSED, Switch
+from .wake_signal import Signal
 
 NEVER_REACHED_SECONDS = 60.0
 """A service that has not answered once by then is a wrong address or a dead network: the run ends with that error."""

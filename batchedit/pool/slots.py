@@ -11,7 +11,7 @@ from ..core.model import Record
 from ..scheduling.account_limit import AccountLimit
 from ..scheduling.concurrency import InFlight
 from ..scheduling.lifetimes import Lifetimes
-from .signal import Signal
+from .wake_signal import Signal
 
 
 class Slot:

@@ -14,7 +14,7 @@ from ..core.errors import BatcheditError, BudgetReachedError, PriceRoseError, St
 from ..core.model import Record, State
 from ..core.plurals_and_durations import pluralize
 from ..ports import Observer
-from .signal import Signal
+from .wake_signal import Signal
 
 PAUSED = "paused, as a person wished"
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import Outcome
 from ..disk import is_plain_file
-from ..images.features import to_thumb_name
+from ..images.thumbnails_and_features import to_thumb_name
 from ..manifest.cells import to_cell_text
 from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Form, Linked, Row

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..images.features import ImageFeatures
+from ..images.thumbnails_and_features import ImageFeatures
 
 BITS = 6  # of 64 hash bits that may differ: beyond that, different layouts begin to match
 COLOUR = 14.0  # of 255: mean difference of the sixteenths' colours; tells a red mug from the same mug in blue

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..images.features import ImageFeatures
+from ..images.thumbnails_and_features import ImageFeatures
 from .alike import are_alike, group_alike
 
 TINY = 256  # pixels of the shorter side: less is a thumbnail, not an ad

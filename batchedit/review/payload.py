@@ -18,7 +18,7 @@ from ..core.columns import STATUS, format_problems
 from ..core.model import Record
 from ..core.review import GalleryRow, PictureDecision
 from ..core.steps import ProgressCallback, no_progress, report_progress
-from ..images.features import ImageFeatures, to_thumb_name
+from ..images.thumbnails_and_features import ImageFeatures, to_thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
 FACET_VALUES = 24

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ..commands.gallery_page import PAGE_FILTERS, build_gallery_page, count_pictures, find_done_jobs, open_read_only
 from ..commands.proxy import find_proxy
-from ..commands.small_pictures import (
+from ..commands.thumbnails_on_demand import (
     MissingThumbnail,
     find_picture_file,
     find_small_picture,

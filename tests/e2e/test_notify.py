@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from batchedit.commands.small_pictures import read_first_pictures
+from batchedit.commands.thumbnails_on_demand import read_first_pictures
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import run_at_terminal
 from tests.support.cli import make_env, manifest, on, run_cli

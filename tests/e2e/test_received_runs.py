@@ -20,7 +20,7 @@ from batchedit.cli.terminal import Terminal
 from batchedit.commands.quote_to_confirm import Quote
 from batchedit.commands.retry import RetryRequest, retry
 from batchedit.commands.trust import BELIEVED_SETTINGS
-from batchedit.images.features import to_thumb_name
+from batchedit.images.thumbnails_and_features import to_thumb_name
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings

@@ -28,7 +28,7 @@ from batchedit.files import download as module
 from batchedit.files import writer as landing
 from batchedit.files.download import ATTEMPTS, Downloader
 from batchedit.files.writer import AtomicDownload
-from batchedit.images.features import Album, FeatureRequest, to_thumb_name
+from batchedit.images.thumbnails_and_features import Album, FeatureRequest, to_thumb_name
 from batchedit.ports import Broken
 
 if sys.version_info >= (3, 14):

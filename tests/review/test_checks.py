@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.images.features import (
+from batchedit.images.thumbnails_and_features import (
     HASH,
     Album,
     FeatureRequest,

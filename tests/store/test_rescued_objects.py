@@ -19,7 +19,7 @@ from batchedit.core.events import Accepted, Event, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
-from batchedit.files.rescued_ids import list_unread
+from batchedit.files.rescued_id_objects import list_unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.rescue_file import as_object, read_kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from batchedit.commands.small_pictures import make_placeholder
+from batchedit.commands.thumbnails_on_demand import make_placeholder
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
 from tests.support.finished_run import Showroom, picture

@@ -18,9 +18,9 @@ from ..core.errors import BatcheditError
 from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
-from ..images.features import Album, FeatureRequest, encode_jpeg, to_thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, LinkProbe
 from ..images.shrink import shrink as make_fit
+from ..images.thumbnails_and_features import Album, FeatureRequest, encode_jpeg, to_thumb_name
 from ..review.payload import list_sources
 from .draft_pictures import SIDE, write_thumbnail
 from .file_store import fetch_missing_files

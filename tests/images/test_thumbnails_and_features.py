@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from batchedit.images.features import (
+from batchedit.images.thumbnails_and_features import (
     LARGE,
     THUMB,
     Album,

@@ -21,7 +21,7 @@ from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.files.objects import Objects
-from batchedit.files.rescued_ids import IdWriter, has_unread, list_unread
+from batchedit.files.rescued_id_objects import IdWriter, has_unread, list_unread
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.rescue_file import as_object, read_object
@@ -249,8 +249,8 @@ class Trouble:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchedit.files.rescued_ids.AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr("batchedit.files.rescued_ids.PUT_SECONDS", 0.2)
+    monkeypatch.setattr("batchedit.files.rescued_id_objects.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("batchedit.files.rescued_id_objects.PUT_SECONDS", 0.2)
 
 
 def names(objects: Objects) -> list[str]:
