@@ -169,16 +169,13 @@ def _trouble_targets(rows: Sequence[Found]) -> list[Target]:
 
 
 def _virtual_targets(rows: Sequence[Found]) -> list[Target]:
-    """How far the worst seed of each row is from what it may be at most; the median where the row is one of medians."""
+    """How far the worst seed of each row is from what it may be at most."""
     virtual_targets = []
     for row in rows:
         beyond = [value - most for value, most in zip(row["values"], row["most"], strict=True)]
         most, spread_text = max(row["most"]), spread(row["values"])
-        counts = [median(beyond)] if row["of_median"] else [max(beyond)]
         what = f"virtual time, {row['row']}: {row['what']}, {len(beyond)} seeds, beyond {most:.2f}"
-        virtual_targets.append(
-            Target(what, 0, counts, note=f"{'median' if row['of_median'] else 'worst'} of {spread_text}")
-        )
+        virtual_targets.append(Target(what, 0, [max(beyond)], note=f"worst of {spread_text}"))
     return virtual_targets
 
 

@@ -4,8 +4,7 @@ night too. Both cores take seeds in turn; a seed comes out the same whatever els
     python benchmarks/virtual.py                   20 seeds of every row: some 20 CPU-minutes
     python benchmarks/virtual.py --seeds 5 night   of the rows with ``night`` in their name
 
-Exit code 1 if a figure is over its limit: at one of the seeds, or in the median where the row goes by that; with
-``--json`` whoever reads the file judges.
+Exit code 1 if a figure is over its limit at one of the seeds; with ``--json`` whoever reads the file judges.
 """
 
 from __future__ import annotations
@@ -41,17 +40,16 @@ def judge(name: str, of_seeds: Sequence[list[Figure]]) -> list[dict[str, Any]]:
     """A row's figures over all seeds, by what they are."""
     judgements = []
     for figures in zip(*of_seeds, strict=True):
-        values, of_median = [figure.value for figure in figures], figures[0].of_median
+        values = [figure.value for figure in figures]
         beyond = [figure.value - figure.most for figure in figures]
         judgements.append(
             {
                 "row": name,
                 "what": figures[0].what,
-                "of_median": of_median,
                 "values": values,
                 "most": [figure.most for figure in figures],
                 "over": sum(by > 0 for by in beyond),
-                "missed": (median if of_median else max)(beyond) > 0,
+                "missed": max(beyond) > 0,
             }
         )
     return judgements
@@ -59,7 +57,7 @@ def judge(name: str, of_seeds: Sequence[list[Figure]]) -> list[dict[str, Any]]:
 
 def line(figures: dict[str, Any]) -> str:
     """A row of the table. A limit that goes by each seed's calm run is shown by its median."""
-    values, most = figures["values"], f"{median(figures['most']):.2f}{' (median)' if figures['of_median'] else ''}"
+    values, most = figures["values"], f"{median(figures['most']):.2f}"
     over = f"{figures['over']} of {len(values)}{': MISSED' if figures['missed'] else ''}"
     return f"| {figures['row']} | {figures['what']} | {most} | {median(values):.2f} | {max(values):.2f} | {over} |"
 

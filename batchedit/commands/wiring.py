@@ -37,6 +37,7 @@ from ..runcomfy.token import Token, find_token
 from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.shared_rate import SharedRate
+from ..scheduling.wire_window import TOP
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import make_blob_reader, open_objects
@@ -267,6 +268,7 @@ def _make_buying_client(
         observer=observer,
         clock=shared.clock,
         rng=shared.rng,
+        posts=TOP,
         proxy=service.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,

@@ -38,22 +38,24 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
             async with pool.api.post_permit() as permit:
                 if pool.prepare is not None:
                     await pool.prepare(record)
-                await governor.await_post_turn()
+                turn = await governor.await_post_turn()
                 with anyio.CancelScope(shield=True):
                     if _find_reason_not_to_send(pool):
-                        governor.posts.return_turn()
+                        governor.posts.return_turn(turn)
                         return None
                     try:
                         record = await apply_event(
                             pool, record, Reserved(pool.clock(), _compute_price_to_reserve(pool))
                         )
                     except BudgetReachedError as error:
-                        governor.posts.return_turn()
+                        governor.posts.return_turn(turn)
                         refusal = error
                     else:
                         reason = _find_reason_not_to_send(pool)
                         return await (
-                            _return_unsent(pool, record, reason) if reason else _submit(pool, record, slot, permit)
+                            _return_unsent(pool, record, reason, turn)
+                            if reason
+                            else _submit(pool, record, slot, permit, turn)
                         )
             slot.free(quietly=True)
             settled = (
@@ -73,19 +75,19 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     return None
 
 
-async def _return_unsent(pool: Pool, record: Record, reason: str) -> Record:
+async def _return_unsent(pool: Pool, record: Record, reason: str, turn: float) -> Record:
     """PLANNED again: the job is not sent for a reason that came up while the intention was written."""
-    pool.governor.posts.return_turn()
+    pool.governor.posts.return_turn(turn)
     return await apply_event(pool, record, Declined(pool.clock(), Problem(Kind.UNREACHABLE, f"{UNSENT}{reason}")))
 
 
-async def _submit(pool: Pool, record: Record, slot: Slot, permit: Permit) -> Record:
+async def _submit(pool: Pool, record: Record, slot: Slot, permit: Permit, turn: float) -> Record:
     pool.approval.take(record.id)
     try:
         event = await pool.api.submit(record, permit)
     except Exception as error:  # noqa: BLE001 - any error: the POST may have gone out, and the other jobs go on
         event = Lost(pool.clock(), replace(describe_unforeseen(error), kind=Kind.LOST))
-    pool.governor.posts.note_answer(event, record.submitted_at, slot)
+    pool.governor.posts.note_answer(event, turn, slot)
     if isinstance(event, Declined):
         pool.approval.give_back(record.id)
     try:

@@ -96,9 +96,9 @@ class Governor:
         self.gets.set_concurrency(jobs)
         self.slots.set_concurrency(jobs)
 
-    async def await_post_turn(self) -> None:
-        """Wait until one POST may go out, and take that turn."""
-        await self.posts.await_turn(self.notice_suspension)
+    async def await_post_turn(self) -> float:
+        """Wait until one POST may go out, and take that turn: its time."""
+        return await self.posts.await_turn(self.notice_suspension)
 
     def extend_patience(self, patience: Patience, record: Record) -> Patience:
         """``patience`` for one job: longer by the time for which the process was suspended since it watches this job."""

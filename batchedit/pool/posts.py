@@ -14,7 +14,7 @@ import anyio
 
 from ..core.errors import ProxyRefusesError, ServiceUnavailableError, StoppedError, TokenError
 from ..core.events import Accepted, Declined, Lost, Refused
-from ..core.model import Kind
+from ..core.model import Kind, Problem
 from ..core.pace import AccountPace, PaceReport
 from ..ports import Api, Observer, SubmitEvent
 from ..scheduling.breaker import Breaker
@@ -22,6 +22,7 @@ from ..scheduling.post_rate import PostRate
 from ..scheduling.shared_rate import SharedRate
 from ..scheduling.slowdown import Slowness
 from ..scheduling.suspension import Beats
+from ..scheduling.wire_window import WireWindow
 from .slots import Slot, Slots
 from .stop_rule import PAUSED, Switch
 from .wake_signal import Signal
@@ -59,6 +60,7 @@ class Posts:
         self.rate = rate
         self.breaker = Breaker()
         self.slowness = Slowness()
+        self._window = WireWindow()
         self._until = until
         self._api = api
         self._observer = observer
@@ -77,15 +79,15 @@ class Posts:
         self._usual_gap = 0.0  # seconds between two POSTs at the rate that the service accepted last
         self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
 
-    async def await_turn(self, notice_suspension: Callable[[], None]) -> None:
-        """Wait until one POST may go out, and take that turn."""
+    async def await_turn(self, notice_suspension: Callable[[], None]) -> float:
+        """Wait until one POST may go out, and take that turn; its time is what the turn is known by."""
         self._waiting += 1
         try:
-            await self._wait_until_allowed(notice_suspension)
+            return await self._wait_until_allowed(notice_suspension)
         finally:
             self._waiting -= 1
 
-    async def _wait_until_allowed(self, notice_suspension: Callable[[], None]) -> None:
+    async def _wait_until_allowed(self, notice_suspension: Callable[[], None]) -> float:
         while True:
             notice_suspension()
             now = self._clock()
@@ -97,6 +99,7 @@ class Posts:
             wait = max(self.breaker.wait(now), self.rate.wait(now))
             under_way = self._slots.bought + self._on_the_wire
             crowded = self.breaker.cautious and self._on_the_wire >= CAUTIOUS_POSTS
+            crowded = crowded or not self._window.admits(now, is_free=self.rate.own is None)
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):
@@ -107,7 +110,9 @@ class Posts:
                     self.rate.take(now)
                     self._slots.account.note_sent(under_way, now)
                     self._on_the_wire += 1
-                    return
+                    turn = self._clock()  # later than ``now`` by a free call where the breaker was open
+                    self._window.note_sent(turn)
+                    return turn
                 continue
             wait = min(wait, self._compute_time_to_give_up(now))
             with anyio.move_on_after(None if math.isinf(wait) else wait):
@@ -142,9 +147,10 @@ class Posts:
         self._changed.give()
         return False
 
-    def return_turn(self) -> None:
+    def return_turn(self, turn: float) -> None:
         """The POST that had the turn was not sent."""
         self._on_the_wire -= 1
+        self._window.note_unsent(turn)
         self.breaker.note_unsent(self._clock())
         self._changed.give()
 
@@ -164,15 +170,16 @@ class Posts:
         elif waited(since, now) >= OUTAGE_SECONDS:
             halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
-    def note_answer(self, event: SubmitEvent, sent_at: float | None, slot: Slot) -> None:
-        """Learn from the answer to a POST, which went out at ``sent_at`` for the job at ``slot``."""
+    def note_answer(self, event: SubmitEvent, sent_at: float, slot: Slot) -> None:
+        """Learn from the answer to a POST, whose turn was at ``sent_at``, for the job at ``slot``."""
         now = self._clock()
         self._on_the_wire -= 1
+        self._note_in_window(event, now, sent_at)
         in_trouble = self.breaker.open_since is not None
         match event:
             case Accepted():
                 self._slots.mark_bought(slot)
-                self._slots.account.note_accepted(self._slots.bought, now, now if sent_at is None else sent_at)
+                self._slots.account.note_accepted(self._slots.bought, now, sent_at)
                 self.breaker.note_success(now)
                 self.rate.accepted(now, sent_at=sent_at)
                 self.slowness.note_accepted()
@@ -191,9 +198,16 @@ class Posts:
             self._observer.note("breaker_closed", "the service answers again")
         self._changed.give()
 
-    def _note_declined(
-        self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None
-    ) -> None:
+    def _note_in_window(self, event: SubmitEvent, now: float, sent_at: float) -> None:
+        match event:
+            case Accepted():
+                self._window.note_accepted(now, sent_at)
+            case Declined(problem=Problem(kind=Kind.THROTTLED)):
+                self._window.note_refused(sent_at)
+            case _:
+                self._window.note_trouble(sent_at)
+
+    def _note_declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float) -> None:
         match kind:
             case Kind.AUTH:
                 self.breaker.note_other_answer(now)
@@ -206,7 +220,7 @@ class Posts:
             case Kind.THROTTLED:
                 self.breaker.note_other_answer(now)
                 self._asked_until = max(self._asked_until, now + (retry_after or 0.0))
-                self._note_refused(now, retry_after, now if sent_at is None else sent_at)
+                self._note_refused(now, retry_after, sent_at)
                 self._answered = True
                 if self._throttled_since is None:
                     self._throttled_since = now

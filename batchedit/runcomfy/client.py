@@ -46,7 +46,7 @@ T = TypeVar("T")
 class Client:
     """``ports.Api`` over HTTP: an async context manager around its connections.
 
-    ``connections`` is the most there are at once, half of them for POSTs that buy. ``proxy`` and ``verify`` come from the
+    ``posts`` is the most connections for POSTs that buy, ``gets`` for all other calls. ``proxy`` and ``verify`` come from the
     caller: nothing here reads the environment. ``transport`` replaces the network in tests. UsageError for a base URL that
     is neither https nor this machine.
     """
@@ -61,7 +61,8 @@ class Client:
         observer: Observer,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
-        connections: int = 16,
+        posts: int = 8,
+        gets: int = 8,
         proxy: str | None = None,
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -87,7 +88,8 @@ class Client:
             token,
             clock=clock,
             rng=rng or random.Random(),
-            connections=connections,
+            posts=posts,
+            gets=gets,
             proxy=proxy,
             verify=verify,
             transport=transport,

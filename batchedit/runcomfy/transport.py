@@ -87,7 +87,10 @@ class _PartialReply:
 
 
 class Transport:
-    """``connections`` is split between POSTs that buy and everything else, each with a semaphore of its own in front."""
+    """``posts`` connections for POSTs that buy and ``gets`` for everything else, each with a semaphore of its own in front.
+
+    How many POSTs are under way at the moment is the pool's to decide (``scheduling.wire_window``): here is the most.
+    """
 
     def __init__(
         self,
@@ -96,7 +99,8 @@ class Transport:
         *,
         clock: Callable[[], float],
         rng: random.Random,
-        connections: int,
+        posts: int,
+        gets: int,
         proxy: str | None,
         verify: ssl.SSLContext | None,
         transport: httpx.AsyncBaseTransport | None,
@@ -106,8 +110,6 @@ class Transport:
         self._token = token
         self._clock = clock
         self._rng = rng
-        posts = max(1, connections // 2)
-        gets = max(1, connections - posts)
         self._buying = anyio.Semaphore(posts, fast_acquire=True)
         self._asking = anyio.Semaphore(gets, fast_acquire=True)
         base_origin = parse_origin(base_url)

@@ -170,9 +170,10 @@ def test_a_stop_while_it_had_its_turn_sends_nothing_and_leaves_no_post_on_the_wi
     def stop_at_the_turn(pool: Pool) -> None:
         turn = pool.governor.posts.await_turn
 
-        async def then_stop(notice: Callable[[], None]) -> None:
-            await turn(notice)
+        async def then_stop(notice: Callable[[], None]) -> float:
+            taken_at = await turn(notice)
             pool.governor.switch.halt(StoppedError("enough"))
+            return taken_at
 
         pool.governor.posts.await_turn = then_stop  # type: ignore[method-assign]
 

@@ -76,8 +76,8 @@ def said_after(answers: Callable[[float], list[SubmitEvent]]) -> list[str]:
     async def main() -> None:
         governor = make_governor(Service(), messages)
         for answer in answers(trio.current_time()):
-            await governor.await_post_turn()
-            governor.posts.note_answer(answer, None, Slot(governor.slots))
+            turn = await governor.await_post_turn()
+            governor.posts.note_answer(answer, turn, Slot(governor.slots))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(governor.watch, lambda: 0)
             await trio.sleep(3000)

@@ -26,6 +26,7 @@ from batchedit.pool.slots import Slot
 from batchedit.pool.stop_rule import PAUSED, StopRule
 from batchedit.pool.worker import run_all
 from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent, Totals
+from batchedit.scheduling.wire_window import TOP
 from tests.support.factories import make_line, make_record
 from tests.support.share import whole_or
 from tests.support.troubled import Bucket
@@ -43,7 +44,7 @@ class Service:
     probes: Callable[[float], bool] = lambda now: True
     runs: float = 20.0
     trip: float = 0.1
-    places: int = 8
+    places: int = TOP
     questions: Callable[[float], str] = lambda now: "ok"
     posts: list[float] = field(default_factory=list)
     probed: list[float] = field(default_factory=list)
@@ -395,7 +396,7 @@ def test_a_429_holds_all_of_them() -> None:
 
 
 def test_never_more_in_flight_than_was_said() -> None:
-    service = Service(places=50)
+    service = Service()
     assert run(service, 200, concurrency=7).states == {State.DONE: 200}
     assert service.most == 7
 
@@ -403,13 +404,13 @@ def test_never_more_in_flight_than_was_said() -> None:
 def test_a_crowd_that_sleeps_is_called_when_the_first_ends_tell_of_the_others() -> None:
     """2,000 GETs at 200/s take 10 s. Who slept on until his own time would be looked at up to 20 s late."""
     jobs = whole_or(2000, 1000)
-    ended = run(Service(runs=60.0, places=200), jobs, concurrency=jobs)
+    ended = run(Service(runs=60.0, trip=0.005), jobs, concurrency=jobs)
     assert ended.states == {State.DONE: jobs}
     assert ended.seconds < 60.0 + 2.5 + 10.0
 
 
 def test_an_interval_that_was_asked_for_is_slept_through() -> None:
-    service = Service(runs=60.0, places=200)
+    service = Service(runs=60.0)
     assert run(service, 100, concurrency=100, poll_seconds=50.0).seconds > 90.0
 
 

@@ -280,7 +280,7 @@ async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
         "no place in the pool": server.url,
     }[case]
     server.script = [server.hang if case == "no place in the pool" else b"no tls here"]
-    async with client(url, connections=2) as api:
+    async with client(url, posts=1, gets=1) as api:
         if case == "no place in the pool":
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(api.submit, record(), Permit())
@@ -404,7 +404,7 @@ async def test_a_proxys_connect_is_not_the_post():
 async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server):
     """httpcore counts such a connection as in use for ever: each later call would wait for it and time out."""
     server.script = [server.then_close(server.http(200, content_length="none"))]
-    async with client("https://model-api.runcomfy.net", proxy=server.url, connections=2) as api:
+    async with client("https://model-api.runcomfy.net", proxy=server.url, posts=1, gets=1) as api:
         for number in (1, 2, 3):
             event = await api.submit(record(number), Permit())
             assert isinstance(event, Declined)
@@ -465,7 +465,7 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
             connection.sendall(server.json({"status": "in_queue"}))
 
     server.script = [reply]
-    async with client(server.url, connections=4) as api, anyio.create_task_group() as tasks:
+    async with client(server.url, posts=2, gets=2) as api, anyio.create_task_group() as tasks:
         for number in range(5):
             tasks.start_soon(submit_as_the_pool, api, record(number))
         await wait_for(lambda: len(server.requests) == 2)
@@ -477,7 +477,7 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
 
 async def test_a_permit_is_given_back_after_its_submit(server):
     server.script = [server.json({"request_id": "r1"})]
-    async with client(server.url, connections=2) as api:
+    async with client(server.url, posts=1, gets=1) as api:
         with anyio.fail_after(2):
             for number in range(2):
                 assert isinstance(await submit_as_the_pool(api, record(number)), Accepted)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from random import Random
-from statistics import median
 
 import pytest
 import trio
@@ -21,6 +20,7 @@ from tests.support.share import FEW
 from tests.support.trouble_rows import ROWS, stop_the_process
 from tests.support.troubled import Service, at_random, pass_through
 
+OVER = [("2 % 429", 1), ("2 % 429", 13), ("2 % 429", 16), ("8 % 429", 1)]
 SEEDS = range(int(os.environ.get("BATCHEDIT_SEEDS", "1")))
 
 
@@ -46,7 +46,7 @@ def test_trouble_costs_at_most(row: str, seed: int) -> None:
     """A night of 429s, of lost answers or of an account's limit did not end by morning."""
     for figure in ROWS[row](seed, lambda: PostRate(None)):
         print(f"{row}, seed {seed}: {figure}")  # noqa: T201 - shown by -rP
-        assert figure.kept or figure.of_median, f"{figure}"
+        assert figure.kept, f"{figure}"
 
 
 def test_a_scenario_comes_out_the_same_each_time() -> None:
@@ -55,11 +55,14 @@ def test_a_scenario_comes_out_the_same_each_time() -> None:
     assert (first.seconds, first.service.accepted) == (second.seconds, second.service.accepted)
 
 
-@pytest.mark.skipif(len(SEEDS) < 20, reason="the median of twenty seeds")
-def test_two_refusals_in_a_hundred_cost_at_most_six_tenths() -> None:
-    ratios = [next(iter(ROWS["2 % 429"](seed, lambda: PostRate(None)))) for seed in SEEDS]
-    print(f"2 % 429: median {median(figure.value for figure in ratios):.2f}, worst {max(f.value for f in ratios):.2f}")  # noqa: T201
-    assert median(figure.value for figure in ratios) <= ratios[0].most
+@pytest.mark.skipif(len(SEEDS) >= 20, reason="they are among those of the rows")
+@pytest.mark.parametrize(("row", "seed"), OVER)
+def test_refusals_by_chance_at_the_worst_seeds(row: str, seed: int) -> None:
+    """At 2 % eight POSTs under way at once took 1.63 to 1.66: few went out before the refusal of one held all. At 8 %, with
+    fourteen under way whatever was refused, four refused together passed for a limit of speed: 4.4.
+    """
+    [ratio, *_] = ROWS[row](seed, lambda: PostRate(None))
+    assert ratio.kept, f"{ratio}"
 
 
 def test_what_was_in_flight_is_looked_at_once_after_a_closed_lid() -> None:

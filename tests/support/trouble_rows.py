@@ -16,6 +16,7 @@ import trio.testing
 from batchedit.core.model import State
 from batchedit.pool.governor import Governor
 from batchedit.scheduling.post_rate import PostRate
+from batchedit.scheduling.wire_window import TOP
 from tests.support.troubled import Answer, Bucket, Service, at_random, calm, pass_through
 
 Law = Callable[[], PostRate]
@@ -23,12 +24,11 @@ Law = Callable[[], PostRate]
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a row. ``most`` is what is allowed, in the unit of ``value``; ``of_median``: of twenty seeds' median."""
+    """One number of a row. ``most`` is what is allowed, in the unit of ``value``."""
 
     what: str
     value: float
     most: float
-    of_median: bool = False
 
     @property
     def kept(self) -> bool:
@@ -44,11 +44,10 @@ Row = Callable[[int, Law], Iterator[Figure]]
 def by_chance(share: float, answer: Answer, most: float, seed: int, law: Law) -> Iterator[Figure]:
     """``share`` of the POSTs get ``answer`` at random.
 
-    At 2 % no law that obeys keeps 1.6 at each seed: six refusals hold forty places for a second each, and cost 0.35 s to 1 s
-    by the moment at which they come. A law that knows that there is no limit takes 1.52 and at worst 1.66 of a calm 6.9 s.
+    At 2 % six refusals hold forty places for a second each, and cost 0.35 s to 1 s by the moment at which they come.
     """
     passed, usual = pass_through(at_random(share, answer), seed=seed, law=law), calm(seed)
-    yield Figure("x calm", passed.seconds / usual, most, of_median=share < 0.05)
+    yield Figure("x calm", passed.seconds / usual, most)
     yield Figure("breaker opened", float("breaker_open" in [name for name, _ in passed.notes]), 0.0)
     if isinstance(answer, float):
         # Each refusal's own pause, as long as the jitter may make it, and not a second of our own.
@@ -188,6 +187,26 @@ def outage(answer: str, gets: str, seed: int, law: Law) -> Iterator[Figure]:
     yield Figure("neither done nor in doubt", 1000 - passed.doubts - passed.states.get(State.DONE, 0), 0)
 
 
+def outage_after_a_pause(answer: str, late: float, seed: int, law: Law) -> Iterator[Figure]:
+    """The service asks for a pause of 5 s, and is gone for 60 s when the first POST after it comes, or ``late`` seconds
+    after that one: all forty places are free then.
+    """
+    refuses = 5.0 + Random(seed).uniform(0.0, 2.2)
+    times: dict[str, float] = {}
+
+    def befalls(now: float) -> Answer:
+        if now < refuses:
+            return None
+        if now < times.setdefault("refused", now) + 4.5:
+            return 5.0 if now == times["refused"] else None
+        begins = times.setdefault("came", now) + late
+        return answer if begins <= now < begins + 60.0 else None
+
+    passed = pass_through(lambda rng: Service(rng, befalls=befalls, runs=2.0), jobs=400, seed=seed, law=law)
+    yield Figure("doubts", passed.doubts, 15 if late == 0.0 else TOP + 4)
+    yield Figure("neither done nor in doubt", 400 - passed.doubts - passed.states.get(State.DONE, 0), 0)
+
+
 def night(jobs: int, most: float, seed: int, law: Law) -> Iterator[Figure]:
     """Jobs of 40 s at ``-j 20``: of the POSTs 1 % get a 429 and 1 % a 5xx, and each hour one a Retry-After of 300 s."""
 
@@ -239,6 +258,11 @@ ROWS: dict[str, Row] = {
         f"outage, {name}, free calls {gets}": partial(outage, what, gets)
         for name, what in KINDS.items()
         for gets in ("fine", "down")
+    },
+    **{
+        f"outage, {name}, {when} a pause": partial(outage_after_a_pause, KINDS[name], late)
+        for name in ("502 page", "hang")
+        for when, late in (("right after", 0.0), ("20 ms after", 0.02))
     },
     "an hour of the night": partial(night, 1500, 1.12),
 }

@@ -28,6 +28,7 @@ from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
 from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent
 from batchedit.scheduling.post_rate import PostRate
+from batchedit.scheduling.wire_window import TOP
 from tests.support.factories import make_line
 
 Answer = str | float | None
@@ -75,7 +76,7 @@ class Service:
     runs: float = 0.7
     trip: float = 0.02
     retry_after: float | None = 1.0
-    permits: int = 8
+    permits: int = TOP
     probes: Callable[[float], bool] = lambda now: True
     asleep: float = 0.0
     refused: list[float] = field(default_factory=list)
