@@ -37,7 +37,7 @@ from ..runcomfy.token import Token, find_token
 from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.shared_rate import SharedRate
-from ..scheduling.wire_window import TOP
+from ..scheduling.wire_window import START, TOP
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import make_blob_reader, open_objects
@@ -268,7 +268,9 @@ def _make_buying_client(
         observer=observer,
         clock=shared.clock,
         rng=shared.rng,
-        posts=TOP,
+        posts=START
+        if checkpoint.shared
+        else TOP,  # beside other workers a limit of speed is met by all of them at once
         proxy=service.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,

@@ -99,7 +99,7 @@ class Posts:
             wait = max(self.breaker.wait(now), self.rate.wait(now))
             under_way = self._slots.bought + self._on_the_wire
             crowded = self.breaker.cautious and self._on_the_wire >= CAUTIOUS_POSTS
-            crowded = crowded or not self._window.admits(now, is_free=self.rate.own is None)
+            crowded = crowded or not self._window.admits(now, is_free=self.rate.is_free)
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):

@@ -95,6 +95,11 @@ class PostRate:
         """``own``, where 429s and not the person set it; None where they didn't."""
         return None if self._most is not None and self.rate is not None and self.rate >= self._most else self.own
 
+    @property
+    def is_free(self) -> bool:
+        """No limit is known, and no other worker sends POSTs of this account."""
+        return self.own is None
+
     def wait(self, now: float) -> float:
         """Seconds until a POST may go out; 0 is now."""
         self._refill(now)

@@ -55,6 +55,11 @@ class SharedRate(PostRate):
         )  # refusals: when, and what all had delivered by then
         self._own_refused = 0  # of this worker's refusals, how many are among them
 
+    @property
+    def is_free(self) -> bool:
+        """Never: the others may send at the same moment, and each worker hears of them a second later."""
+        return False
+
     # --- the exchange with the other workers ---
 
     def report(self, now: float, *, in_flight: int, waits: bool) -> PaceReport:

@@ -16,8 +16,8 @@ class WireWindow:
 
     Every ``_EACH`` POSTs that are accepted as quickly as usual let one more be under way, from ``START`` up to ``TOP``. A
     refusal (429) takes back what ``_REFUSAL`` acceptances proved: a service that refuses more than some four in a hundred
-    stays at ``START``. So does one whose limit of speed is known. Of the first ``_FIRST`` acceptances, in which a limit of
-    speed shows, none counts.
+    stays at ``START``. So do one whose limit of speed is known, and a worker beside others. Of the first ``_FIRST``
+    acceptances, in which a limit of speed shows, none counts.
 
     What is proved holds only while the service is seen to be well:
 
@@ -41,7 +41,7 @@ class WireWindow:
         self._usual: float | None = None  # seconds from a POST to its acceptance
 
     def admits(self, now: float, *, is_free: bool) -> bool:
-        """May another POST go out? ``is_free``: no limit of speed is known."""
+        """May another POST go out? ``is_free``: no limit of speed is known, and no other worker sends."""
         is_well = self._is_answered and (not self._sent or self._is_quick(now - self._sent[0]))
         more = max(0, self._proved - _FIRST) // _EACH if is_free and is_well else 0
         return len(self._sent) < START + more

