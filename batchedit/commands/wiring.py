@@ -260,6 +260,7 @@ def _make_buying_client(
     def explain_no_send() -> str:
         return service.explain_other_service() if checkpoint.may_send() else "this worker's lease is over"
 
+    # Workers of one account meet a limit of speed all at once: each has as many POSTs under way as need no proof.
     return Client(
         service.base_url,
         service.token,
@@ -268,9 +269,7 @@ def _make_buying_client(
         observer=observer,
         clock=shared.clock,
         rng=shared.rng,
-        posts=START
-        if checkpoint.shared
-        else TOP,  # beside other workers a limit of speed is met by all of them at once
+        posts=START if checkpoint.shared else TOP,
         proxy=service.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,

@@ -24,7 +24,7 @@ class WireWindow:
     - not before one of a burst is accepted: a burst begins where none was under way, for example after a pause that the
       service asked for (as TCP begins anew after an idle time, RFC 5681, section 4.1);
     - not while the oldest POST under way waits for longer than is quick;
-    - not after any other answer than an acceptance or a refusal, and not after a POST without an answer: all is taken back.
+    - not after any other answer than an acceptance or a 429, and not after a POST without an answer: all is taken back.
 
     So an outage that begins in a calm time, in which few are under way, or with a burst, meets ``START`` POSTs at most. One
     that begins within a burst, which lasts some round trips, meets ``TOP`` at most.
